@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -235,17 +236,44 @@ def test_it_fits_a_terminal_and_the_report_is_where_it_says(tmp_path: Path) -> N
     assert not [each for each in tmp_path.iterdir() if each.name.startswith("nessus-sched")]
 
 
+async def short(stage: Stage, narrator: Narrator) -> Ending:
+    """A story of one day, in which nothing happens."""
+    await trio.sleep(DAY)
+    narrator.tell(Chapter.REPORT, "the end", "and more")
+    return Ending(
+        report="<html>", changes={"new": 1}, severity_counts={"low": 1}, excepted=0,
+        exceptions=0, tasks=[{"task_id": "t", "name": "n", "status": "completed"}],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", [True, False, webbrowser.Error("none")])
+def test_the_report_is_opened_or_it_is_said_that_there_is_no_browser(
+    answer: bool | webbrowser.Error, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def browser(url: str) -> bool:
+        opened.append(url)
+        if isinstance(answer, webbrowser.Error):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(run, "play", short)
+    monkeypatch.setattr(webbrowser, "open", browser)
+    monkeypatch.chdir(tmp_path)
+    said = typed("demo", "--open", "--report", "report.html")
+    report = tmp_path / "report.html"
+    assert opened == [report.as_uri()]
+    assert report.read_text() == "<html>"
+    if answer is True:
+        assert said.code == 0
+        assert not said.err
+    else:
+        assert said.code == 1
+        assert said.err == f"Error: no browser could be started; the report is {report}\n"
+
+
 def test_json_has_its_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a story of one day, in which nothing happens."""
-
-    async def short(stage: Stage, narrator: Narrator) -> Ending:
-        await trio.sleep(DAY)
-        narrator.tell(Chapter.REPORT, "the end", "and more")
-        return Ending(
-            report="<html>", changes={"new": 1}, severity_counts={"low": 1}, excepted=0,
-            exceptions=0, tasks=[{"task_id": "t", "name": "n", "status": "completed"}],
-        )  # fmt: skip
-
     monkeypatch.setattr(run, "play", short)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     told = json.loads(typed("demo", "--json").out)

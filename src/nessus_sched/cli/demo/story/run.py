@@ -44,8 +44,8 @@ def tell_story(*, as_json: bool, report: Path | None, open_report: bool) -> None
         print_json(attrs.asdict(told))
     else:
         screen.ending(told)
-    if open_report:
-        webbrowser.open(path.as_uri())
+    if open_report and not _shown(path):
+        raise click.ClickException(f"no browser could be started; the report is {path}")
 
 
 async def _run(clock: StoryClock, screen: StoryScreen) -> tuple[StoryTold, Ending]:
@@ -104,6 +104,13 @@ def _told(story: Sequence[Line], stage: Stage, end: Ending) -> StoryTold:
         report="",
         seconds=0.0,
     )
+
+
+def _shown(path: Path) -> bool:
+    try:
+        return webbrowser.open(path.absolute().as_uri())
+    except webbrowser.Error:
+        return False
 
 
 def _written(wanted: Path | None, text: str) -> Path:
