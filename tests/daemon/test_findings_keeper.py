@@ -14,9 +14,9 @@ from nessus_sched.config.ledger import LedgerSettings
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Task
-from nessus_sched.daemon.findings_keeper import RETRY, FindingsKeeper
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.report_ingest import Reports
+from nessus_sched.daemon.storage.findings_keeper import RETRY, FindingsKeeper
 from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.store.executor import Inline
 from nessus_sched.store.exports import BadExportFile, ExportStore

@@ -35,7 +35,7 @@ def daemon_or_store(config: Path | None) -> Iterator[DaemonApi]:
             found = load_config_or_exit(config)
             if found.store is None and not os.path.exists(found.state_directory / "tasks.db"):
                 raise
-            from nessus_sched.daemon.stores import place_of
+            from nessus_sched.daemon.storage.places import place_of
 
             print_note(f"no daemon is running; showing what {place_of(found)} holds")
             api = StateDirectory(found, error)

@@ -326,7 +326,7 @@ class Config:
     )
     store: DatabaseUrl | None = field(
         "A PostgreSQL database for tasks, journal, schedules, exceptions, messages, reports and "
-        "the ledger, so that another machine can go on with them. By default all of them are "
+        "the ledger, so that another machine can take over. By default all of them are "
         "files in `state_directory`.",
         default=None,
         examples=("postgresql://nessus_sched@db.example.com/scans?sslmode=verify-full",),

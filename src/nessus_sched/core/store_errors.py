@@ -34,7 +34,7 @@ class OutcomeUnknown(StoreError):
 
 class StoreTakenOver(Exception):
     """Another daemon writes to the store now, or it was reset to an earlier state: this process
-    must not go on with what it believes. Not a `StoreError`, because nobody should go on."""
+    must not act on what it believes. Not a `StoreError`, because nobody should continue."""
 
 
 class StateDirectoryError(StoreError):

@@ -21,7 +21,7 @@ from nessus_sched.core.delivery.outbox import Backlog
 from nessus_sched.core.scanner import ScannerError, ScannerInfo
 from nessus_sched.core.store_errors import NoStore, StoreError
 from nessus_sched.core.text import duration, lasting, pluralize, size
-from nessus_sched.daemon.stores import place_of, read_tasks
+from nessus_sched.daemon.storage.places import place_of, read_tasks
 from nessus_sched.http.server import HttpTrouble, listen
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.store.lock import holder

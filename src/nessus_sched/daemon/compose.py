@@ -22,10 +22,8 @@ from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import Now, steady_clock, system_now
 from nessus_sched.core.masking import Masker
 from nessus_sched.daemon.absent_hosts import AbsentHosts
-from nessus_sched.daemon.findings_keeper import FindingsKeeper
 from nessus_sched.daemon.instrumentation import scanner_request
 from nessus_sched.daemon.kept_scans import TaskScans
-from nessus_sched.daemon.ledger_copy import LedgerCopy, Mirror
 from nessus_sched.daemon.ledger_keeper import LOOK_EVERY as LEDGER_EVERY
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.name_lookups import SCANNER_LOOKUPS, TARGET_LOOKUPS, NameLookups
@@ -34,7 +32,15 @@ from nessus_sched.daemon.planner import Planner
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.daemon.scanner_watch import LOOK_EVERY as WATCH_EVERY
 from nessus_sched.daemon.scanner_watch import ScannerWatch
-from nessus_sched.daemon.stores import engine_of, exports_of, mirror_of, refuse_newer, set_aside
+from nessus_sched.daemon.storage.findings_keeper import FindingsKeeper
+from nessus_sched.daemon.storage.ledger_copy import LedgerCopy, Mirror
+from nessus_sched.daemon.storage.places import (
+    engine_of,
+    exports_of,
+    mirror_of,
+    refuse_newer,
+    set_aside,
+)
 from nessus_sched.daemon.system import System
 from nessus_sched.delivery.lanes import Lanes
 from nessus_sched.delivery.router import Router
@@ -44,7 +50,7 @@ from nessus_sched.delivery.sinks.open import OpenSink, sink_for
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.nessus.part_file import in_thread
 from nessus_sched.nessus.wire import Transport, Wrap
-from nessus_sched.scheduler.context import CLOCK_CHECKS, Context
+from nessus_sched.scheduler.context import CLOCK_CHECKS, Context, Observer
 from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
@@ -141,27 +147,13 @@ async def compose(
         engine = engine or engine_of(config)
         exports, findings, store = await _stores(stack, config, engine, around.wall)
         reports = Reports(findings, exports, around.wall)
-        now = around.steady()
-        pool = new_pool(config, now(), on_wake=lambda scanner_id: fleet.ring(scanner_id))
         lookups, scanner_lookups = NameLookups(TARGET_LOOKUPS), NameLookups(SCANNER_LOOKUPS)
         trio.socket.set_custom_hostname_resolver(scanner_lookups)
         estimate_errors = EstimateErrorTracker(metrics.estimate_error.observe)
-        context = Context(
-            config=config,
-            pool=pool,
-            store=store,
-            exports=reports,
-            digest=reports.digest,
-            resolve=lookups.resolve,
-            now=now,
-            wall=around.wall,
-            clock_checks=CLOCK_CHECKS * around.rarer,
-            lease=store.lease,
-            seal=await store.seal(),
-            random=SystemRandom(),
-            mask=mask,
-            last_order=await store.last_order(),
+        context = await _context(
+            *(config, mask, around, store, reports, lookups),
             observers=[log_change, metrics.observe_change, estimate_errors.observe],
+            on_wake=lambda scanner_id: fleet.ring(scanner_id),
         )
         roles = CurrentRoles(context)
         context.rights_to = lambda task: roles.now().rights_to(task)
@@ -175,8 +167,8 @@ async def compose(
         ledger = await _ledger(stack, context, exceptions, reports, mirror, around.rarer)
         service.on_import = ledger.wake
         context.last_worked = ledger.last_worked
-        absent = AbsentHosts(queries=queries, findings=findings, ledger=ledger)
-        schedules = _schedules(context, service, absent, metrics)
+        schedules = _schedules(context, service, metrics)
+        schedules.absent = AbsentHosts(queries=queries, findings=findings, ledger=ledger)
         planner = Planner(context, queries, schedules)
         yield System(
             context=context,
@@ -200,18 +192,49 @@ async def compose(
             findings_keeper=_findings_keeper(context, reports, ledger),
             ledger_copy=None if mirror is None else LedgerCopy(mirror=mirror),
             delivery=_delivery(context, store, ledger, exports, metrics, around.sink),
-            scanner_watch=ScannerWatch(
-                store, queries.scanners, context.wall, mask, every=WATCH_EVERY * around.rarer
-            ),
+            scanner_watch=_scanner_watch(context, queries, around),
         )
 
 
-def _schedules(
-    context: Context, service: Service, absent: AbsentHosts, metrics: Metrics
-) -> Schedules:
+async def _context(
+    config: Config,
+    mask: Masker,
+    around: Surroundings,
+    store: TaskStore,
+    reports: Reports,
+    lookups: NameLookups,
+    *,
+    observers: list[Observer],
+    on_wake: Callable[[str], None],
+) -> Context:
+    now = around.steady()
+    return Context(
+        config=config,
+        pool=new_pool(config, now(), on_wake=on_wake),
+        store=store,
+        exports=reports,
+        digest=reports.digest,
+        resolve=lookups.resolve,
+        now=now,
+        wall=around.wall,
+        clock_checks=CLOCK_CHECKS * around.rarer,
+        lease=store.lease,
+        seal=await store.seal(),
+        random=SystemRandom(),
+        mask=mask,
+        last_order=await store.last_order(),
+        observers=observers,
+    )
+
+
+def _scanner_watch(context: Context, queries: TaskQueries, around: Surroundings) -> ScannerWatch:
+    every = WATCH_EVERY * around.rarer
+    return ScannerWatch(context.store, queries.scanners, context.wall, context.mask, every=every)
+
+
+def _schedules(context: Context, service: Service, metrics: Metrics) -> Schedules:
     schedules = Schedules(context, service)
     schedules.on_firing = lambda outcome: metrics.schedule_firings.labels(outcome.value).inc()
-    schedules.absent = absent
     return schedules
 
 

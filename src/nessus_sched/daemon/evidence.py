@@ -24,7 +24,7 @@ from nessus_sched.core.masking import Masker
 from nessus_sched.core.outcome import outcome_of
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.text import pluralize
-from nessus_sched.daemon.stores import read_tasks
+from nessus_sched.daemon.storage.places import read_tasks
 from nessus_sched.results.ledger.as_of import AsOfPlace, AsOfQuery, PastFinding
 from nessus_sched.results.ledger.logins import ScanRun
 from nessus_sched.results.ledger.states import State

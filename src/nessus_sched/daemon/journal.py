@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from nessus_sched.config.schema import Config
-from nessus_sched.daemon.stores import read_tasks
+from nessus_sched.daemon.storage.places import read_tasks
 from nessus_sched.store.backup import copy_store
 from nessus_sched.store.ledger.schema import SCHEMA as LEDGER
 from nessus_sched.store.reader import snapshot

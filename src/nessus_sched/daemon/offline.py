@@ -30,7 +30,7 @@ from nessus_sched.core.store_errors import StoreError, StoreUnavailable
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter, TaskPage
-from nessus_sched.daemon.stores import read_tasks
+from nessus_sched.daemon.storage.places import read_tasks
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import Users
 from nessus_sched.scheduler.queries import StoredTasks

@@ -15,7 +15,7 @@ from nessus_sched.core.clock import system_now
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.task import Task
 from nessus_sched.daemon.report_ingest import Reports
-from nessus_sched.daemon.stores import engine_of, exports_of
+from nessus_sched.daemon.storage.places import engine_of, exports_of
 from nessus_sched.scheduler.importing import Imports
 from nessus_sched.store.findings.store import open_findings
 from nessus_sched.store.lock import hold_state_directory

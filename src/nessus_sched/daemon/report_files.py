@@ -16,7 +16,7 @@ import trio
 from nessus_sched.api import validation
 from nessus_sched.api.admin_findings import compare_answer, findings_answer
 from nessus_sched.config.schema import Config
-from nessus_sched.daemon.stores import exports_of
+from nessus_sched.daemon.storage.places import exports_of
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.coverage import scan_coverage
 from nessus_sched.results.merge import MergedReader, Source

@@ -73,7 +73,7 @@ from nessus_sched.daemon.servers import (
 )
 from nessus_sched.daemon.standby.identity import identity
 from nessus_sched.daemon.standby.standing_by import Standby
-from nessus_sched.daemon.stores import candidate_of, engine_of, mirror_of
+from nessus_sched.daemon.storage.places import candidate_of, engine_of, mirror_of
 from nessus_sched.daemon.system import System
 from nessus_sched.store.lock import hold_state_directory
 from nessus_sched.store.tasks.engine import Engine

@@ -12,13 +12,13 @@ import attrs
 
 from nessus_sched.api.permissions import CurrentRoles
 from nessus_sched.certify.certifier import Certifier
-from nessus_sched.daemon.findings_keeper import FindingsKeeper
-from nessus_sched.daemon.ledger_copy import LedgerCopy
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.name_lookups import NameLookups
 from nessus_sched.daemon.plan_accuracy import PlanAccuracy
 from nessus_sched.daemon.planner import Planner
 from nessus_sched.daemon.scanner_watch import ScannerWatch
+from nessus_sched.daemon.storage.findings_keeper import FindingsKeeper
+from nessus_sched.daemon.storage.ledger_copy import LedgerCopy
 from nessus_sched.delivery.service import Delivery
 from nessus_sched.http.server import PageConnections
 from nessus_sched.ipc.listener import Connections

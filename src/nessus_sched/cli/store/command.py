@@ -47,7 +47,7 @@ def copy_command(source: str, destination: str, as_json: bool) -> None:
     Findings are read again from the reports.
     """
     from nessus_sched.core.store_errors import StoreError
-    from nessus_sched.daemon.store_copy import copy_store_between
+    from nessus_sched.daemon.storage.copying import copy_store_between
 
     try:
         report = copy_store_between(source, destination)

@@ -21,7 +21,6 @@ from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.leading.leader import Daemon, Leader
 from nessus_sched.core.store_errors import AlreadyRunning, StoreUnavailable, StoreUnreachable
-from nessus_sched.daemon.ledger_copy import Mirror
 from nessus_sched.daemon.lifecycle import freeze_and_resume_gc
 from nessus_sched.daemon.sd_notify import Notifier
 from nessus_sched.daemon.servers import (
@@ -32,6 +31,7 @@ from nessus_sched.daemon.servers import (
 )
 from nessus_sched.daemon.standby.answers import WaitingApp, waiting_server, who
 from nessus_sched.daemon.standby.identity import identity, socket_path
+from nessus_sched.daemon.storage.ledger_copy import Mirror
 from nessus_sched.http.app import App as HttpApp
 from nessus_sched.http.app import PageSources
 from nessus_sched.http.server import listen

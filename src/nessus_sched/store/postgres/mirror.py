@@ -1,4 +1,4 @@
-"""An SQLite file that is in PostgreSQL as well, in blocks, for another machine to go on with.
+"""An SQLite file that is in PostgreSQL as well, in blocks, with which another machine begins.
 
 The file is what is read and written; a push stores what changed since the last one. What was not
 pushed before a machine was lost has to follow from elsewhere: the ledger applies the scans that it

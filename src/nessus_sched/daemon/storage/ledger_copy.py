@@ -29,7 +29,7 @@ class Mirror(Protocol):
 
 @attrs.define(kw_only=True, eq=False)
 class LedgerCopy:
-    """What was not copied yet follows from the reports, see `findings_keeper`."""
+    """What was not copied yet follows from the reports, see `storage.findings_keeper`."""
 
     mirror: Mirror
     trouble: str | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from nessus_sched.core.store_errors import CopyFailed
-from nessus_sched.daemon.stores import ledger_mirror, postgres_engine, postgres_exports
+from nessus_sched.daemon.storage.places import ledger_mirror, postgres_engine, postgres_exports
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.lock import hold_state_directory
 from nessus_sched.store.tasks.engine import Engine, SqliteEngine

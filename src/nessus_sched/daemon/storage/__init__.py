@@ -1,0 +1,1 @@
+"""Where the daemon keeps things: in the state directory, or also in a database for others."""
