@@ -11,8 +11,10 @@ from trio.testing import MockClock
 from nessus_sched.config.schema import RetentionSettings
 from nessus_sched.core.scanner import NotOurs, Refused, ScannerError, ScanStatus
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.driver.remote_cleanup import AT_ONCE
+from nessus_sched.store.tasks.store import TaskStore
 from support.fake_scanner import FakeScan, FakeScanner, fails, unreachable
 from support.meddling import sweep
 from support.seals import marker
@@ -83,6 +85,29 @@ async def test_what_an_earlier_life_left_goes_with_the_first_look(
     async with world(config, {"a": scanner}):
         await trio.sleep(1)
         assert scanner.deleted == [left.name]
+
+
+@pytest.mark.parametrize("read", ["get", "journal_of"])
+async def test_a_store_that_cannot_be_read_delays_it(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, read: str
+) -> None:
+    async def unavailable(*_arguments: object) -> None:
+        raise StoreUnavailable("the database does not answer")
+
+    scanner = FakeScanner(virtual_now())
+    config = config_of(tmp_path, scanner_settings("a"))
+    async with world(config, {"a": scanner}) as w:
+        task = await doubted(w, scanner)
+        await w.settled(task.task_id)
+    left = add_empty(scanner, task, 1)
+    async with world(config, {"a": scanner}) as w:
+        with monkeypatch.context() as patched:
+            patched.setattr(TaskStore, read, unavailable)
+            await trio.sleep(120)
+        assert not scanner.deleted
+        await trio.sleep(120)
+        assert scanner.deleted == [left.name]
+        assert (await w.task(task.task_id)).state is TaskState.COMPLETED
 
 
 async def test_what_waits_for_its_launch_is_let_alone(

@@ -21,6 +21,7 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.core.seal import Mark
 from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver.connection import Connection
@@ -36,8 +37,8 @@ AT_ONCE = 100
 async def delete_unneeded_scans(
     connection: Connection, rows: Sequence[RemoteScan], *, dry_run: bool = False
 ) -> int:
-    """Deletes those of the listed scans that are no longer needed, as far as the scanner
-    lets us; returns how many, or with `dry_run` how many it would delete."""
+    """Deletes those of the listed scans that are no longer needed, as far as the scanner and the
+    store let us; returns how many, or with `dry_run` how many it would delete."""
     done = 0
     for row in rows:
         mark = connection.context.seal.read(row.name) if row.ours else None
@@ -54,7 +55,7 @@ async def delete_unneeded_scans(
                     _report(connection, row, task)
                 continue
             done += dry_run or await _remove(connection, row, task, mark)
-        except ScannerError as error:
+        except (ScannerError, StoreUnavailable) as error:
             connection.log.info(events.HOUSEKEEPING_INTERRUPTED, reason=str(error))
             break
     return done
