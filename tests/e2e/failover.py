@@ -1,6 +1,7 @@
 """Two daemons, a database with a replica and scanners on machines of their own, and faults.
 
-    python tests/e2e/failover.py [--faults 20] [--minutes 60] [--seed 1] [--files] [--only NAME]...
+    python tests/e2e/failover.py [--faults 20] [--minutes 60] [--seed 1] [--files]
+                                 [--only FAULT]... [--at MOMENT]...
 
 Needs root, iproute2, a C compiler, and Debian's PostgreSQL. Every fault prints a line; if a promise
 was broken, the directory with the logs is kept and the exit code is 1. The same seed has the same
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
 from failover import database, network
 from failover.faults import FAULTS
+from failover.moments import MOMENTS
 from failover.rig import Options, Outcome, Round, summary
 
 
@@ -41,6 +43,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", action="append", metavar="NAME", help="choose from these faults",
                         choices=[each.name for each in FAULTS])  # fmt: skip
+    parser.add_argument("--at", action="append", metavar="MOMENT", help="choose from these moments",
+                        choices=sorted({str(each) for each in MOMENTS}))  # fmt: skip
     parser.add_argument("--files", action="store_true",
                         help="no database: daemons share a directory, so one runs")  # fmt: skip
     parser.add_argument("--careless", action="store_true",
@@ -64,6 +68,7 @@ def main() -> None:
         faults=chosen.faults,
         minutes=chosen.minutes,
         names=chosen.only or (),
+        moments=chosen.at or (),
         files=chosen.files,
         careless=chosen.careless,
         recovery=40.0 if chosen.careless else 180.0,  # what was lost is not waited for

@@ -207,6 +207,7 @@ FAULTS: Sequence[AnyFault] = (
     Fault(name="stop", begin=_stop, lasts=_LONG, loses_leader=True),
     Fault(name="stop the other", begin=partial(_stop, leader=False), lasts=_LONG),
     Fault(name="unplug", begin=_unplug, lasts=_LONG, loses_leader=True),
+    Fault(name="unplug for long", begin=_unplug, lasts=(28.0, 45.0), loses_leader=True),
     Fault(name="part from database", lasts=_LONG, loses_leader=True,
           begin=_part(lambda stage: between(stage.leader.node, "db"))),
     Fault(name="part from database briefly", lasts=_SHORT,

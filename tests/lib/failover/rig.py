@@ -21,6 +21,7 @@ from failover.daemons import Supervised, build_clock
 from failover.database import Database, database
 from failover.faults import FAULTS, FILE_FAULTS, AnyFault, Fault
 from failover.judge import Head, Rows, judge
+from failover.moments import MOMENTS, AtAnyTime, Moment, Moments
 from failover.network import address, network
 from failover.processes import ended, start
 from failover.stage import Stage, Trap, traps
@@ -34,27 +35,20 @@ CLIENTS: Final = 3
 START: Final = 90.0
 AFTER: Final = 90.0
 """Seconds after the end of a fault within which someone must lead and answer."""
-MOMENTS: Final = (
-    None, None, None,
-    ("POST", "/scans"), ("POST", "/scans/*/launch"), ("POST", "/scans/*/export"), ("GET", "/scans"),
-)  # fmt: skip
-"""When a fault begins: at any time, or when a scanner gets such a request."""
-PATIENCE: Final = 6.0
-SHORTLY: Final = 0.02
-"""Seconds in which a scanner answers, and a daemon sends its next request."""
 WARM: Final = 0.8
 """How often the other daemon is let come up again before the next fault."""
 
 
 @attrs.frozen(kw_only=True)
 class Options:
-    """`names`: the faults to choose from, all if empty. `careless`: the database does not wait for
-    its replica. `faulty`: program of the daemons, to try the judge."""
+    """`names`, `moments`: the faults and moments to choose from, all if empty. `careless`: the
+    database does not wait for its replica. `faulty`: program of the daemons, to try the judge."""
 
     seed: int
     faults: int = 20
     minutes: float = math.inf
     names: Sequence[str] = ()
+    moments: Sequence[str] = ()
     files: bool = False
     careless: bool = False
     durable: bool = True
@@ -103,6 +97,8 @@ class Round:
     promises: Promises = attrs.field(factory=Promises)
     heads: list[Head] = attrs.field(factory=list)
     struck: list[Struck] = attrs.field(factory=list)
+    missed: int = 0
+    """Faults whose moment did not come; they began at any time."""
     _traps: Sequence[Trap] = ()
 
     async def run(self) -> Outcome:
@@ -133,6 +129,7 @@ class Round:
         counts = ends + self.promises.seen
         for each in stage.daemons.values():
             counts += each.ends
+        counts["moments that did not come"] = self.missed
         counts["tasks"] = len(self.promises.acknowledged)
         counts["launches"] = sum(sim.nessus.ledger.launches() for sim in stage.sims.values())
         return Outcome(seed=self.options.seed, struck=self.struck, problems=problems, counts=counts)
@@ -237,14 +234,16 @@ class Round:
             await self._strike(stage, [random.choice(chosen) for _ in range(several)], random)
 
     async def _strike(self, stage: Stage, faults: Sequence[AnyFault], random: Random) -> None:
-        moment = random.choice(MOMENTS)
+        wanted = self.options.moments or list(map(str, MOMENTS))
+        moment = random.choice([each for each in MOMENTS if str(each) in wanted])
+        moments = Moments(self._traps, stage.database, random)
         before, warm = stage.identity(), await stage.warm()
         begun: list[float] = []
         async with trio.open_nursery() as nursery:
             for number, fault in enumerate(faults):
                 delay = 0.0 if number == 0 else random.uniform(0, 4)
-                at = moment if number == 0 else None
-                nursery.start_soon(self._one, stage, fault, delay, at, begun)
+                at = moment if number == 0 else AtAnyTime()
+                nursery.start_soon(self._one, stage, fault, delay, moments, at, begun)
         healed = trio.current_time()
         name = " + ".join(each.name for each in faults)
         with trio.move_on_after(AFTER) as waiting:
@@ -259,7 +258,7 @@ class Round:
         self.struck.append(
             Struck(
                 name=name,
-                moment="" if moment is None else " ".join(moment),
+                moment=str(moment),
                 took_over=took,
                 gap=self._silence(since),
                 at=system_now() + since - trio.current_time(),
@@ -273,7 +272,8 @@ class Round:
         stage: Stage,
         fault: AnyFault,
         delay: float,
-        moment: tuple[str, str] | None,
+        moments: Moments,
+        moment: Moment,
         begun: list[float],
     ) -> None:
         await trio.sleep(delay)
@@ -288,34 +288,12 @@ class Round:
                 begun.append(trio.current_time())
                 undo.append(fault.begin(stage))
 
-        if moment is not None:
-            await self._moment(stage, moment, spring)
-        spring()
+        if not await moments.wait(moment, spring):
+            self.missed += 1
         try:
             await trio.sleep(stage.random.uniform(*fault.lasts))
         finally:
             undo[0]()
-
-    async def _moment(
-        self, stage: Stage, moment: tuple[str, str], spring: Callable[[], None]
-    ) -> None:
-        """Waits for such a request, and springs when it arrives, or returns shortly afterwards:
-        then its answer gets through, and the next request does not."""
-        arrived, at_once = trio.Event(), stage.random.random() < 0.5
-
-        def notice() -> None:
-            if at_once:
-                spring()
-            arrived.set()
-
-        for trap in self._traps:
-            trap.arm(*moment, notice)
-        with trio.move_on_after(PATIENCE):
-            await arrived.wait()
-            if not at_once:
-                await trio.sleep(stage.random.uniform(0, SHORTLY))
-        for trap in self._traps:
-            trap.disarm()
 
     def _answered(self, since: float) -> float:
         """When the first request was answered that was sent after `since`."""
@@ -359,7 +337,7 @@ class Round:
 
 def describe(struck: Struck, promises: Promises) -> str:
     took = "same leader" if struck.took_over is None else f"new leader in {struck.took_over:.1f} s"
-    at = f" at {struck.moment}" if struck.moment else ""
+    at = f" {struck.moment}" if struck.moment else ""
     clock = datetime.fromtimestamp(struck.at, UTC).strftime("%H:%M:%S.%f")[:-5]
     told = f"{len(promises.acknowledged)} tasks, {len(promises.problems)} broken promises"
     return f"{clock} {struck.name}{at}: {took}, {struck.gap:.1f} s without an answer; {told}"
