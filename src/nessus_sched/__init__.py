@@ -1,3 +1,3 @@
 """Scan scheduler for Tenable Nessus."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
