@@ -82,6 +82,20 @@ def test_nobody_is_replaced_while_its_lease_lasts(
             return
 
 
+async def test_a_renewed_lease_lets_all_go_on_that_wait(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    lease = Lease(trio.current_time, SECONDS)
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(lease.wait)
+            await trio.sleep(number)
+        lease.confirm(trio.current_time())
+        with trio.fail_after(1):
+            while nursery.child_tasks:  # noqa: ASYNC110 - a nursery tells nobody
+                await trio.sleep(0.1)
+
+
 async def test_a_lease_ends_and_is_renewed(autojump_clock: trio.testing.MockClock) -> None:
     lease = Lease(trio.current_time, SECONDS)
     assert not lease.held

@@ -44,6 +44,7 @@ class Lease:
         self._confirmed = max(self._confirmed, since)
         if self.held:
             self._renewed.set()
+            self._renewed = trio.Event()
 
     def taken_over(self) -> None:
         """Another daemon led before and did not say that it had ended."""
@@ -63,7 +64,6 @@ class Lease:
     async def wait(self) -> None:
         """Returns once it is held."""
         while not self.held:
-            self._renewed = trio.Event()
             await self._renewed.wait()
 
     def unsettled_for(self, longest_request: float) -> float:
