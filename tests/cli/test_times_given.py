@@ -48,6 +48,17 @@ def test_what_is_no_zone_is_refused(left: Stopped, zone: str) -> None:
     one_sentence(left("--tz", zone, "tasks"), 2, "is not a time zone, such as Europe/Berlin")
 
 
+@pytest.mark.parametrize("at", [0, 1, 3])
+@pytest.mark.parametrize("zone", [["--tz", "Asia/Tokyo"], ["--tz=Asia/Tokyo"]])
+def test_the_zone_may_come_before_or_after_the_command(
+    left: Stopped, zone: list[str], at: int
+) -> None:
+    words = ["journal", "show", TASK]
+    assert left(*words[:at], *zone, *words[at:]) == left("--tz", "Asia/Tokyo", *words)
+    beyond = left("tasks", "--", "--tz", "Asia/Tokyo")
+    assert beyond.code == 2  # an argument, not an option
+
+
 @pytest.mark.parametrize("since", ["0s", "401d", "9" * 400 + "d", "soon"])
 def test_how_far_back_a_preview_goes_is_checked(live: Live, since: str) -> None:
     one_sentence(live("routes", "preview", "week", "--since", since), 2, "for '--since': ")

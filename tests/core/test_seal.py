@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.core.seal import Mark, Seal, bears, imitates_marker, without_markers
+from nessus_sched.core.seal import Mark, Seal, bears, imitates_marker, without_mark, without_markers
 from nessus_sched.core.targets.targets import other_targets
 
 KEY = b"k" * 32
@@ -107,3 +107,10 @@ def test_targets_that_are_not_ours(
     ours: tuple[str, ...], shown: str | None, other: tuple[str, ...]
 ) -> None:
     assert other_targets(ours, shown) == other
+
+
+@pytest.mark.parametrize("name", ["", "Web servers", "[ns] is not one", "[ns:x] weekly"])
+def test_people_see_the_name_without_our_marker(name: str) -> None:
+    for mark in SEAL.marks("t-abcdefghijklmn", 3, plain=True):
+        assert without_mark(f"{name} {mark}".strip()) == name
+    assert without_mark(name) == name

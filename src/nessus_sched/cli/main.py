@@ -172,6 +172,16 @@ def _fail(ctx: click.Context, error: click.ClickException) -> NoReturn:
     ctx.exit(error.exit_code)
 
 
+def _time_zone_first(args: list[str]) -> list[str]:
+    """With --tz before the command, wherever it was typed."""
+    end = args.index("--") if "--" in args else len(args)
+    for at, word in enumerate(args[:end]):
+        length = 1 if word.startswith("--tz=") else 2 if word == "--tz" else 0
+        if length:
+            return [*args[at : at + length], *args[:at], *args[at + length :]]
+    return args
+
+
 class LazyGroup(click.Group):
     """Imports a subcommand's module when it is called."""
 
@@ -186,6 +196,9 @@ class LazyGroup(click.Group):
         command: Any = getattr(importlib.import_module(_HERE + module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _time_zone_first(args))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -78,6 +78,11 @@ def imitates_marker(text: str) -> bool:
     return _OPENING.search(_plainly(text)) is not None
 
 
+def without_mark(name: str) -> str:
+    """The name of a scan as people gave it, without the marker that we added."""
+    return _MARKER.sub("", name).rstrip()
+
+
 def without_markers(text: str) -> str:
     """The text, with nothing left in it that could be taken for a marker."""
     return _OPENING.sub("(ns ", _plainly(text)) if imitates_marker(text) else text

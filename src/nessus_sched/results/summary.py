@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 from nessus_sched.core.asked import SentLogin
+from nessus_sched.core.seal import without_mark
 from nessus_sched.results.actual_settings import ActualSettings, read_actual_settings
 from nessus_sched.results.evidence import HostEvidence
 from nessus_sched.results.hosts import HostRecord, Hosts, finished
@@ -227,7 +228,7 @@ class SummaryBuilder:
 
 def _scan_document(report: ParseReport, info: ScanInfo, ran: ActualSettings) -> dict[str, Any]:
     return {
-        "name": clean_line(report.report_name or info.scan_name or ""),
+        "name": clean_line(without_mark(report.report_name or info.scan_name or "")),
         "policy": clean_line(report.policy_name or info.policy or ""),
         "type": clean_line(info.scan_type or ""),
         "scanner_version": clean_line(info.scanner_version or "", 80),
