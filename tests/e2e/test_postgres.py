@@ -71,7 +71,7 @@ async def test_another_machine_goes_on_with_everything(
         await run(one, "config", "check")
         assert "ok:" in await run(two, "journal", "verify")
         assert len(json.loads(await run(one, "tasks", "--json"))["tasks"]) == 2
-        assert "PostgreSQL" in await run(one, "doctor", "--offline")
+        assert "postgresql://" in await run(one, "doctor", "--offline")
 
 
 async def test_a_store_moves_there_and_back(tmp_path: Path, cluster: postgres.Cluster) -> None:

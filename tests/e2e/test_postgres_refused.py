@@ -55,7 +55,6 @@ def without_rights(cluster: postgres.Cluster) -> str:
 
 
 CASES: list[tuple[Callable[[postgres.Cluster], str], str]] = [
-    (lambda _: "postgresql://127.0.0.1:1/scans", "Connection refused"),
     (lambda cluster: cluster.url("nowhere"), 'database "nowhere" does not exist'),
     (lambda cluster: cluster.url(new(cluster)).replace("nessus_sched@", "ghost@"), '"ghost"'),
     (lambda cluster: cluster.url(new(cluster)) + "&foo=bar", 'query parameter: "foo"'),
@@ -77,6 +76,13 @@ async def test_the_daemon_says_why_it_does_not_start(
     assert why in output
     _, output = await said(place, "doctor", "--offline")
     assert why in output or "there is none in postgresql://" in output
+
+
+async def test_a_database_that_is_away_is_a_failed_check(tmp_path: Path) -> None:
+    """The daemon waits for it: `test_standby`."""
+    place = site(tmp_path, [], store="postgresql://127.0.0.1:1/scans")
+    code, output = await said(place, "doctor", "--offline")
+    assert (code, "Connection refused" in output) == (1, True)
 
 
 async def test_over_tls_with_a_password_that_is_never_shown(tmp_path: Path) -> None:
