@@ -74,7 +74,7 @@ def test_a_prefix_never_leads_out_of_the_root(tmp_path: Path, prefix: str) -> No
         ("/opt/../home/a/x", "a unit cannot name"), ("//home/a/x", "a unit cannot name"),
         ("/opt/x\nUser=root", "a unit cannot name"), ("/opt/%i/x", "a unit cannot name"),
         ("/opt/$HOME/x", "a unit cannot name"), ("x", "a unit cannot name"),
-        ("/root/x", "is below /root, which is hidden from the service"),
+        ("/home/x", "is below /home, which is hidden from the service"),
     ],
 )  # fmt: skip
 def test_a_program_that_a_unit_cannot_run_is_refused(

@@ -82,7 +82,7 @@ class _Place:
     key: str | int
 
     def shorten(self, excess: int) -> tuple[int, str]:
-        """Cuts the end off, of about so many tokens; how much that was, and of what."""
+        """Cuts about `excess` tokens off the end; returns how much that was, and of what."""
         value = self.holder[self.key]
         if isinstance(value, str):
             cost = max(tokens_of(value), 1)

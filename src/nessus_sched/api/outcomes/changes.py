@@ -123,7 +123,7 @@ async def _answer(
     notes: list[str],
     most: int | None = None,
 ) -> ChangesAnswer:
-    """With rows of at most so many tokens; None for as many as were asked for."""
+    """`most` limits the rows, in tokens; None gives as many as were asked for."""
     now = app.now()
     begin = int(now - USUAL_DAYS * DAY if since is None else since)
     query = ChangeQuery(

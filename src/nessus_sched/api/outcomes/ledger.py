@@ -90,7 +90,7 @@ async def read_host(app: ReadApp, call: Call, args: HostArgs) -> HostAnswer:
 async def host_answer(
     app: ReadApp, call: Call, args: HostArgs, most: int | None = None
 ) -> HostAnswer:
-    """With findings of at most so many tokens; None for as many as there are."""
+    """`most` limits the findings, in tokens; None lists all of them."""
     name = plain_name(args.host)
     offset = parse_cursor(args.cursor, "get_host") or 0
     _must_be_allowed(app, call, name)
