@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,16 +12,6 @@ from nessus_sched.store.lock import hold_state_directory
 from support import postgres
 from support.command import typed
 from support.stopped import Stopped
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[postgres.Cluster]:
-    pytest.importorskip("psycopg", reason="needs the extra nessus-sched[postgres]")
-    try:
-        with postgres.running() as running:
-            yield running
-    except LookupError as error:
-        pytest.skip(str(error))
 
 
 def tasks(directory: Path) -> list[tuple[object, ...]]:
@@ -41,9 +30,9 @@ def test_a_copy_in_another_directory_has_the_same_journal(left: Stopped, tmp_pat
 
 @pytest.mark.slow
 def test_there_and_back_through_postgresql(
-    left: Stopped, tmp_path: Path, database: postgres.Cluster
+    left: Stopped, tmp_path: Path, cluster: postgres.Cluster
 ) -> None:
-    parts = dict(part.split("=") for part in database.database().split())
+    parts = dict(part.split("=") for part in cluster.database().split())
     url = f"postgresql:///{parts['dbname']}?host={parts['host']}&user={parts['user']}"
     there = left.asked("store copy", "store", "copy", str(left.state), url)
     back = left.asked("store copy", "store", "copy", url, str(tmp_path / "back"))
@@ -84,3 +73,34 @@ def test_a_store_in_use_is_left_alone(left: Stopped, tmp_path: Path) -> None:
         answer = left("store", "copy", str(left.state), str(used))
     assert (answer.code, "already uses state directory" in answer.err) == (1, True)
     assert not (used / "tasks.db").exists()
+
+
+def test_what_is_in_the_destination_is_not_lost(left: Stopped, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    (new / "exports").mkdir(parents=True, mode=0o700)
+    new.chmod(0o700)
+    (new / "ledger.db").write_bytes(b"of another store")
+    refused = left("store", "copy", str(left.state), str(new))
+    assert (refused.code, "has the ledger of another store" in refused.err) == (1, True)
+    assert (new / "ledger.db").read_bytes() == b"of another store"
+    (new / "ledger.db").unlink()
+    left.asked("store copy", "store", "copy", str(left.state), str(new))
+
+
+@pytest.mark.slow
+def test_what_is_in_the_destination_is_not_lost_to_a_database(
+    left: Stopped, tmp_path: Path, cluster: postgres.Cluster
+) -> None:
+    url = cluster.url(cluster.database().rsplit("=", 1)[1])
+    left.asked("store copy", "store", "copy", str(left.state), url)
+    new = tmp_path / "new"
+    (new / "exports").mkdir(parents=True, mode=0o700)
+    new.chmod(0o700)
+    report = new / "exports/t-another.nessus.gz"
+    report.write_bytes(b"of a task of another store")
+    (new / "ledger.db").write_bytes(b"of another store")
+    refused = left("store", "copy", url, str(new))
+    assert (refused.code, "has the ledger of another store" in refused.err) == (1, True)
+    (new / "ledger.db").unlink()
+    left.asked("store copy", "store", "copy", url, str(new))
+    assert report.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ from nessus_sched.store.tasks.verify import VerifyReport
 if TYPE_CHECKING:
     from nessus_sched.store.postgres.engine import PostgresEngine
 
+LEDGER: Final = "ledger.db"
 SCHEMES: Final = ("postgresql://", "postgres://")
 
 
@@ -63,27 +65,37 @@ def _store(directory: Path, database: PostgresEngine) -> None:
     stored = postgres_exports(directory, database)
     for path in _reports(directory).paths():
         stored.upload(path)
-    if (directory / "ledger.db").exists():
+    if (directory / LEDGER).exists():
         ledger_mirror(directory, database).push()
 
 
 def _fetch(database: PostgresEngine, directory: Path) -> None:
     """Reports and ledger of the database, to a state directory."""
     database.open_writer().close()  # nobody uses it
+    mirror = ledger_mirror(directory, database)
+    if (directory / LEDGER).exists() and not mirror.mirrored:
+        raise _other_ledger(directory)
+    _reports(directory)  # what is there stays
     reports = postgres_exports(directory, database, cache="exports")
-    reports.prepare()
     for task_id in reports.latest():
         reports.files(task_id)
-    ledger_mirror(directory, database).catch_up()
+    mirror.catch_up()
 
 
 def _copy_files(source: Path, destination: Path) -> None:
+    ledger, copy = source / LEDGER, destination / LEDGER
+    if copy.exists() and not (ledger.exists() and filecmp.cmp(ledger, copy, shallow=False)):
+        raise _other_ledger(destination)
     copies = _reports(destination)
     for path in _reports(source).paths():
         shutil.copy2(path, copies.path(path.name))
-    for name in ("ledger.db", "ledger.db-wal"):
+    for name in (f"{LEDGER}-wal", LEDGER):
         if (source / name).exists():
             shutil.copy2(source / name, destination / name)
+
+
+def _other_ledger(directory: Path) -> CopyFailed:
+    return CopyFailed(f"{directory} has the ledger of another store; move {LEDGER} away first")
 
 
 def _reports(directory: Path) -> ExportStore:

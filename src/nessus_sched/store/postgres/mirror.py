@@ -70,6 +70,11 @@ class Mirror:
         self._pushed = looks
         return changed
 
+    @property
+    def mirrored(self) -> bool:
+        """Whether the file is, or began with, a copy in a database."""
+        return bool(self._noted())
+
     def catch_up(self) -> bool:
         """Replaces the file, which nobody may have open, by the database's copy, unless that is
         what the file began with: then it has the same, and perhaps more. Returns whether it was
