@@ -206,3 +206,23 @@ async def test_a_server_that_is_starting_or_gone_is_away_for_the_moment(
     name = name_of(conninfo)
     cluster.sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     assert not isinstance(await refusal(conninfo), StoreUnreachable)
+
+
+async def test_what_a_server_refuses_for_the_moment_passes_by_itself(
+    cluster: postgres.Cluster,
+) -> None:
+    conninfo = cluster.database()
+    async with opened(conninfo):
+        name = name_of(conninfo)
+    cluster.sql(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
+    assert isinstance(await refusal(conninfo), StoreUnreachable)
+    cluster.sql(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
+    cluster.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    assert isinstance(await refusal(conninfo), StoreUnreachable)
+    with pytest.raises(StoreUnreachable):  # so it waits, instead of failing to lead
+        postgres.engine(conninfo).candidate.look()
+    cluster.sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    cluster.sql("ALTER TABLE nessus_sched.writer OWNER TO postgres", database=name)
+    found = await refusal(conninfo)  # which somebody has to grant
+    assert isinstance(found, StoreUnavailable)
+    assert not isinstance(found, StoreUnreachable)

@@ -120,6 +120,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
         engine = engine_of(config)
         found = await _wait_to_lead(config, options, engine, metrics, notifier, logs)
         if found is not None:
+            notifier.was_ready = False  # it was for waiting; to lead, it has yet to start
             metrics.leader.set(1)
             around = Surroundings()
             async with compose(found, metrics, logs.masker, around, engine) as system:

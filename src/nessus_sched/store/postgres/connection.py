@@ -47,7 +47,9 @@ _NO_TEXT: Final = "\ufdd0"
 """Stands for NUL, which PostgreSQL does not store, in questions. Never given to a character."""
 _AWAY: Final = re.compile(
     r"refused|timeout|timed out|No route|unreachable|Temporary failure|starting up|shutting down"
-    r"|recovery|hot standby|closed the connection|reset by peer|Is the server running",
+    r"|recovery|hot standby|closed the connection|reset by peer|Is the server running"
+    r"|too many (?:connections|clients)|connection slots|read-only transaction"
+    r"|administrator command",
     re.IGNORECASE,
 )
 """In the words of libpq and of the server, which has no code for them before there is a session:
@@ -238,10 +240,29 @@ def connect(conninfo: str, *, reading: bool = False) -> PostgresConnection:
         connection = psycopg.connect(make_conninfo("", **own), autocommit=True)
     except psycopg.Error as error:
         where = place_of(conninfo)
-        away = _AWAY.search(str(error)) and not _WRONG.search(str(error))
-        kind = StoreUnreachable if away else StoreUnavailable
-        raise kind(f"cannot connect to {where}: {_words(error)}") from error
+        raise unavailable(f"cannot connect to {where}", error) from error
     return PostgresConnection(connection, reading=reading)
+
+
+@contextmanager
+def opening(connection: PostgresConnection, purpose: str) -> Iterator[None]:
+    """Closes the connection if the block fails. `purpose` begins the message of `StoreUnavailable`,
+    which is raised for what the database refuses."""
+    try:
+        yield
+    except DatabaseFailure as error:
+        connection.close()
+        raise unavailable(purpose, error) from error
+    except BaseException:
+        connection.close()
+        raise
+
+
+def unavailable(purpose: str, error: Exception) -> StoreUnavailable:
+    """`StoreUnreachable` for what passes by itself. `purpose` begins the message."""
+    away = _AWAY.search(str(error)) and not _WRONG.search(str(error))
+    words = _words(error) if isinstance(error, psycopg.Error) else str(error)
+    return (StoreUnreachable if away else StoreUnavailable)(f"{purpose}: {words}")
 
 
 def place_of(conninfo: str) -> str:

@@ -14,11 +14,11 @@ from nessus_sched.store.connection import (
     Connection,
     ConnectionLost,
     DatabaseBusy,
-    DatabaseFailure,
 )
 from nessus_sched.store.postgres.connection import (
     PostgresConnection,
     connect,
+    opening,
     place_of,
     with_password,
 )
@@ -78,16 +78,10 @@ class PostgresEngine:
         connection, self.candidate.session = self.candidate.session, None
         if connection is None:
             connection = self._open_session()
-        try:
+        with opening(connection, f"cannot use {self.place}"):
             self._lock(connection)
             migrate(connection, secrets.token_bytes(32))
             self._take_over(connection)
-        except DatabaseFailure as error:
-            connection.close()
-            raise StoreUnavailable(f"cannot use {self.place}: {error}") from error
-        except BaseException:
-            connection.close()
-            raise
         return connection
 
     def _open_session(self) -> PostgresConnection:
@@ -100,14 +94,8 @@ class PostgresEngine:
 
     def open_reader(self) -> Connection:
         connection = connect(self.conninfo, reading=True)
-        try:
+        with opening(connection, f"cannot read {self.place}"):
             check_migrated(connection)
-        except DatabaseFailure as error:
-            connection.close()
-            raise StoreUnavailable(f"cannot read {self.place}: {error}") from error
-        except BaseException:
-            connection.close()
-            raise
         return connection
 
     def begin(self, connection: Connection, *, together: bool = True) -> None:

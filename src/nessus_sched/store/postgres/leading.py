@@ -13,9 +13,9 @@ from typing import Any, Final
 from nessus_sched.core.clock import Now, steady_clock
 from nessus_sched.core.leading.leader import Daemon, Leader
 from nessus_sched.core.leading.watch import Seen, Verdict, Watch
-from nessus_sched.core.store_errors import OtherConfiguration, StoreUnavailable
+from nessus_sched.core.store_errors import OtherConfiguration
 from nessus_sched.store.connection import Connection, DatabaseFailure
-from nessus_sched.store.postgres.connection import PostgresConnection
+from nessus_sched.store.postgres.connection import PostgresConnection, unavailable
 from nessus_sched.store.postgres.schema import check
 
 Opens = Callable[[], PostgresConnection]
@@ -83,7 +83,7 @@ class Candidate:
             return self._look()
         except DatabaseFailure as error:
             self.close()
-            raise StoreUnavailable(f"cannot use the database: {error}") from error
+            raise unavailable("cannot use the database", error) from error
         except BaseException:
             self.close()
             raise
@@ -98,6 +98,8 @@ class Candidate:
             self._watch = Watch()
             self.session = self._opens()
         session = self.session
+        if session.execute("SHOW transaction_read_only").fetchone()[0] == "on":
+            raise DatabaseFailure("it only takes read-only transactions")
         holders = [pid for (pid,) in session.execute(_HOLDERS, LOCK)]
         held = bool(holders)
         row = session.execute(_LEADER).fetchone() if check(session) else None
