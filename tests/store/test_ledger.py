@@ -235,6 +235,7 @@ async def test_changes_name_their_reasons(book: Book) -> None:
         Change.NEW: {"critical": 1, "high": 1}, Change.RESURFACED: {},
         Change.FIXED: {"high": 1}, Change.UNVERIFIED: {"high": 1},
     }  # fmt: skip
+    assert list(page.counts[Change.NEW]) == ["critical", "high"]  # the worst first
     assert page.reasons == {Reason.HOST_DOWN: 1}
     assert page.first_scans == 1
     found = {(change, entry.host): entry for change, entry in page.entries}

@@ -224,7 +224,8 @@ def _count_changes(
         f"SELECT {_CHANGE} AS change, e.severity, e.reason, e.cause = {FIRST_SCAN},"
         f" e.audit_check <> 0, count(*), count(x.number)"
         f" FROM {_BY_CHANGE} JOIN machines m USING (machine)"
-        f" {EXCEPTED.format(now=now)} WHERE {where} GROUP BY 1, 2, 3, 4, 5",
+        f" {EXCEPTED.format(now=now)} WHERE {where} GROUP BY 1, 2, 3, 4, 5"
+        f" ORDER BY e.severity = {NO_SEVERITY} DESC, e.severity DESC",
         values,
     ).fetchall()
     found = _Counted()
