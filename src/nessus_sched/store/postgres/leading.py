@@ -36,12 +36,6 @@ UPDATE writer SET released = false, host = ?, addresses = ?, sections = ?"""
 _SINCE: Final = "UPDATE writer SET since = extract(epoch FROM clock_timestamp())"
 
 
-def read_leader(connection: Connection) -> Leader | None:
-    """Who leads or led last; None if the store is new."""
-    row = connection.execute(_LEADER).fetchone()
-    return None if row is None or not row[3] else _leader(row)
-
-
 def name_leader(connection: Connection, daemon: Daemon) -> None:
     """Notes who leads, in a transaction of the leader."""
     connection.execute(
