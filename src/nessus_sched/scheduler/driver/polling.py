@@ -14,7 +14,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler.driver import remote_cleanup, repaying
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connection
-from nessus_sched.scheduler.driver.watching import refresh
+from nessus_sched.scheduler.driver.progress import refresh
 from nessus_sched.scheduler.offers import read_offers
 
 SLACK = 0.1

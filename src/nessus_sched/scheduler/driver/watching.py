@@ -16,7 +16,7 @@ from nessus_sched.core.scanner import (
     ScanStatus,
 )
 from nessus_sched.core.seal import bears
-from nessus_sched.core.states import HOLDS_SLOT, TaskState
+from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.targets import other_targets, printable
 from nessus_sched.core.task import Ending, Outcome, RequestedState
 from nessus_sched.scheduler.driver import early_stop, endings, failures, login_alarm
@@ -27,8 +27,6 @@ from nessus_sched.telemetry import events
 
 REPEAT_COMMAND = 30.0
 """Seconds before a pause, resume or stop that has shown no effect is sent again."""
-LOGGED_PROGRESS_STEP = 25
-"""Percent of a scan's work whose completion is worth a line in the log."""
 MAX_LOOK_INTERVAL = 3600.0
 """Upper bound in seconds between two looks; the driver's polls come far sooner."""
 DISOWNED_TEXT = "the scan was renamed or moved on the scanner by someone else"
@@ -362,37 +360,3 @@ def _was_overdue(run: ActiveTask, connection: Connection, details: ScanDetails) 
     now = run.context.now()
     ended_at = now if details.ended_at is None else now - connection.age(details.ended_at)
     return run.stopping_since is not None or ended_at >= _deadline(run)
-
-
-async def refresh(run: ActiveTask, connection: Connection, scan_id: int) -> None:
-    """Reads the scan's progress; never lets it go backwards (hosts appear as they come
-    alive, so the scanner's own sum does)."""
-    try:
-        details = await connection.scanner.details(scan_id, uuid=run.task.scan_uuid)
-    except ScannerError as error:
-        run.context.log.debug(events.PROGRESS_UNKNOWN, reason=str(error))
-        run.details_error = error
-        return
-    still_running = run.task.state in HOLDS_SLOT and details.status not in ENDED
-    run.logins_fail = still_running and login_alarm.only_failed(details)
-    if details.progress is not None and still_running:
-        before, run.progress = run.progress or 0, max(run.progress or 0, min(details.progress, 99))
-        _tell_progress(run, before, run.progress)
-        run.context.pool.progressed(run.task.task_id, run.progress, run.context.now())
-
-
-def _tell_progress(run: ActiveTask, before: int, now: int) -> None:
-    """Logs quarters at info, because every step would be noise."""
-    write = (
-        run.context.log.info
-        if now // LOGGED_PROGRESS_STEP > before // LOGGED_PROGRESS_STEP
-        else run.context.log.debug
-    )
-    if now > before:
-        write(
-            events.SCAN_PROGRESS,
-            percent=now,
-            task_id=run.task.task_id,
-            trace_id=run.task.trace_id,
-            scanner_instance=run.task.scanner_instance,
-        )
