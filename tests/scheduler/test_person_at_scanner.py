@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import trio
 from trio.testing import MockClock
 
+from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Task
+from nessus_sched.core.task import RequestedState, Task
+from nessus_sched.store.tasks.store import TaskStore
 from support.fake_scanner import FakeScanner
 from support.world import World, error_kind, one_scanner
 
@@ -87,3 +90,27 @@ async def test_a_renamed_scan_that_is_paused_does_not_hold_its_slot_for_ever(
         scanner.set_status(scanner.scans[1], ScanStatus.PAUSED)
         dead = await w.settled(task.task_id, within=120)
         assert (dead.state, error_kind(dead)) == (TaskState.DEAD, "not_ours")
+
+
+@pytest.mark.parametrize("did", [ScanStatus.PAUSED, ScanStatus.RUNNING])
+async def test_a_cancel_that_is_being_stored_while_a_person_acts_is_obeyed(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, did: ScanStatus
+) -> None:
+    record = TaskStore.record
+
+    async def slowly(store: TaskStore, task: Task, entry: JournalEntry) -> None:
+        if entry.event == "cancel_requested":
+            await trio.sleep(300)
+        await record(store, task, entry)
+
+    monkeypatch.setattr(TaskStore, "record", slowly)
+    async with one_scanner(tmp_path) as (w, scanner):
+        scanner.duration = lambda _order: 86400.0
+        task = await w.running()
+        if did is ScanStatus.RUNNING:
+            scanner.set_status(scanner.scans[1], ScanStatus.PAUSED)
+            await w.until(task.task_id, TaskState.PAUSED, within=120)
+        scanner.set_status(scanner.scans[1], did)
+        view = await w.service.cancel(task.task_id, actor="me")
+        assert view.task.desired is RequestedState.CANCEL
+        assert (await w.settled(task.task_id, within=600)).state is TaskState.CANCELED

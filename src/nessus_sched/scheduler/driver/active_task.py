@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,9 @@ from nessus_sched.core.states import LIVE, TaskState, check_transition
 from nessus_sched.core.targets.remainder import remainder
 from nessus_sched.core.task import Ending, RequestedState, Task, TaskError
 from nessus_sched.scheduler.context import Context
+
+Derived = Callable[[Task], Mapping[str, Any]]
+"""Makes changes of a task from the task."""
 
 
 class ActiveTask:
@@ -87,9 +90,11 @@ class ActiveTask:
         cause: str = "",
         detail: Mapping[str, Any] | None = None,
         error: TaskError | None = None,
+        derived: Derived | None = None,
         **changes: Any,
     ) -> None:
-        """Moves the task to `after` (None: stays where it is), durably, then in memory.
+        """Moves the task to `after` (None: stays where it is), durably, then in memory. `derived`
+        makes further changes from the task as it is once no command is being stored any more.
 
         Waits out a store that cannot write: what a scanner has done must not be forgotten.
         Raises `IllegalTransition` and changes nothing when the table forbids it.
@@ -97,6 +102,8 @@ class ActiveTask:
         async with self._lock:
             before = self.task.state
             now = self.context.wall()
+            if derived is not None:
+                changes |= derived(self.task)
             if error is not None:
                 changes["last_error"] = error
             if after is not None and after is not before:

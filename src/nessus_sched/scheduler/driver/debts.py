@@ -4,6 +4,7 @@ answer, to be stopped, read and removed when it does (see `repaying`)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -118,7 +119,6 @@ class Debts:
             task = await context.store.get(task_id)
             if task is None or all(each.released for each in task.owed):
                 return False
-            owed = tuple(attrs.evolve(each, released=True) for each in task.owed)
             entry = JournalEntry(
                 at=context.wall(),
                 event="released",
@@ -129,10 +129,10 @@ class Debts:
             )
             run = self._active_task(task_id)
             if run is not None:
-                await run.advance(event="released", cause=f"by {actor}", owed=owed)
+                await run.advance(event="released", cause=f"by {actor}", derived=_released)
             else:
-                await context.record(attrs.evolve(task, owed=owed), entry)
-        for each in owed:
+                await context.record(attrs.evolve(task, **_released(task)), entry)
+        for each in task.owed:
             self._unclaim(_key(task_id, each))
         return True
 
@@ -155,11 +155,8 @@ class Debts:
         async with self._context.turns.of(debt.task_id):
             run = self._active_task(debt.task_id)
             if run is not None:
-                changes["owed"] = _without(run.task, attempt)
-                if finished:
-                    late = {*run.task.finished_late, *finished}
-                    changes["finished_late"] = tuple(sorted(late))
-                await run.advance(event=event, cause=cause, **changes)
+                settled = partial(_settled, attempt=attempt, finished=finished)
+                await run.advance(event=event, cause=cause, derived=settled, **changes)
             else:
                 await self._store(debt.task_id, attempt, event, cause, finished, changes)
         self._unclaim(debt.key)
@@ -202,6 +199,18 @@ class Debts:
     def _count(self, scanner_id: str) -> None:
         occupying = sum(each.occupies for each in self.of(scanner_id))
         self._context.pool.abandoned(scanner_id, occupying, self._context.now())
+
+
+def _released(task: Task) -> dict[str, Any]:
+    return {"owed": tuple(attrs.evolve(each, released=True) for each in task.owed)}
+
+
+def _settled(task: Task, *, attempt: int, finished: Collection[str]) -> dict[str, Any]:
+    """What settling a debt changes of a task that has a scan."""
+    changes: dict[str, Any] = {"owed": _without(task, attempt)}
+    if finished:
+        changes["finished_late"] = tuple(sorted({*task.finished_late, *finished}))
+    return changes
 
 
 def _key(task_id: str, owed: Owed) -> str:

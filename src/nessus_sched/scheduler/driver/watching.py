@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import (
@@ -18,9 +20,9 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.seal import bears
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.targets import other_targets, printable
-from nessus_sched.core.task import Ending, Outcome, RequestedState
+from nessus_sched.core.task import Ending, Outcome, RequestedState, Task
 from nessus_sched.scheduler.driver import early_stop, endings, failures, login_alarm
-from nessus_sched.scheduler.driver.active_task import ActiveTask
+from nessus_sched.scheduler.driver.active_task import ActiveTask, Derived
 from nessus_sched.scheduler.driver.connection import Connection
 from nessus_sched.scheduler.driver.lost_scanner import without_scanner
 from nessus_sched.telemetry import events
@@ -141,7 +143,7 @@ async def _note_pending(run: ActiveTask, row: RemoteScan) -> None:
 async def _follow(run: ActiveTask, row: RemoteScan) -> None:
     """Adopts a pause or resume that happened on the scanner. A person who resumes a scan there
     that the calendar has paused overrides it."""
-    state, desired, due = run.task.state, run.task.desired, run.due
+    state, due = run.task.state, run.due
     if row.status is ScanStatus.PAUSED and state is TaskState.RUNNING:
         ours = due is not RequestedState.RUN or run.sent is RequestedState.PAUSE
         _note_pause(run)
@@ -149,20 +151,31 @@ async def _follow(run: ActiveTask, row: RemoteScan) -> None:
             TaskState.PAUSED,
             event="paused" if ours else "paused_on_scanner",
             cause="" if ours else "paused on the scanner by someone else",
-            desired=desired if ours else RequestedState.PAUSE,
+            derived=None if ours else _wanted_there(run.wanted, RequestedState.PAUSE),
         )
     elif row.status is ScanStatus.RUNNING and state is TaskState.PAUSED and not row.stopping:
         ours = due is not RequestedState.PAUSE or run.sent is RequestedState.RUN
-        closed, override = run.task.closed, run.task.override
         await run.advance(
             TaskState.RUNNING,
             event="resumed" if ours else "resumed_on_scanner",
             cause="" if ours else "resumed on the scanner by someone else",
-            desired=desired if ours else RequestedState.RUN,
-            closed=closed if ours else None,
-            override=override or (closed is not None and not ours),
+            derived=None if ours else _wanted_there(run.wanted, RequestedState.RUN),
             paused_for=run.task.paused_for + run.context.now() - run.entered_at,
         )
+
+
+def _wanted_there(before: RequestedState, desired: RequestedState) -> Derived:
+    """What someone did on the scanner counts like a command, unless one has come meanwhile."""
+
+    def changes(task: Task) -> Mapping[str, Any]:
+        if task.desired is not before:
+            return {}
+        if desired is RequestedState.PAUSE:
+            return {"desired": desired}
+        override = task.override or task.closed is not None
+        return {"desired": desired, "closed": None, "override": override}
+
+    return changes
 
 
 def _note_pause(run: ActiveTask) -> None:
