@@ -142,6 +142,18 @@ async def test_a_launch_that_the_scanner_forgot_is_noticed(
         assert 1 not in scanner.scans
 
 
+async def test_a_scan_that_never_started_is_tried_again_though_the_answer_to_its_deletion_is_lost(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        fails(scanner, "delete", lost(Effect.DONE))
+        task = await w.running()
+        scanner.set_status(scanner.scans[1], ScanStatus.EMPTY)
+        done = await w.settled(task.task_id)
+        assert (done.state, done.attempt) == (TaskState.COMPLETED, 2)
+        assert "retry_scheduled" in await w.events(task)
+
+
 async def test_a_withdrawal_whose_answer_is_lost_costs_no_attempt(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -297,7 +297,9 @@ async def _retargeted(run: ActiveTask, details: ScanDetails, message: str) -> No
 
 
 async def _scan_deleted(run: ActiveTask) -> None:
-    if run.canceling:
+    if run.withdrawing is not None:  # by us, and the answer was lost
+        await _not_started(run)
+    elif run.canceling:
         await run.advance(TaskState.CANCELED, event="canceled", cause="its scan is gone")
     else:
         await failures.fail(
@@ -315,13 +317,19 @@ async def _never_started(run: ActiveTask, connection: Connection) -> None:
     if details.status is not ScanStatus.EMPTY:
         connection.look_soon()
         return
+    run.withdrawing = run.row.scan_id
     try:
         await connection.scanner.delete(run.row.scan_id, run.marks)
     except Refused:
+        run.withdrawing = None
         connection.look_soon()
         return
     except NotOurs:
         pass  # someone else uses it
+    await _not_started(run)
+
+
+async def _not_started(run: ActiveTask) -> None:
     if run.canceling:
         await run.advance(TaskState.CANCELED, event="canceled", cause="its scan never started")
         return
