@@ -21,7 +21,8 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.targets import size_of, targets_from
 from nessus_sched.core.task import Splitting, Task
 from nessus_sched.scheduler.errors import RequestError
-from support.fake_scanner import FakeScanner
+from support.fake_scanner import FakeScanner, fails
+from support.trouble import Effect, lost
 from support.world import EPOCH, SPARSE, World, config_of, scanner_settings, virtual_now, world
 
 HOUR = 3600.0
@@ -252,6 +253,24 @@ async def test_a_rule_may_stop_scans_and_the_rest_is_scanned_later(
     assert done.summary is not None
     assert done.summary["hosts_finished"] == 8
     assert 5 <= trio.current_time() / HOUR < 9.5
+
+
+async def test_a_pause_that_was_withdrawn_does_not_count_as_a_slow_one(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Scans are paused earlier on a scanner that takes long to pause them."""
+    found = fakes(takes=6 * HOUR)
+    fails(found["a"], "pause", lost(Effect.NONE))
+    rules = (blackout(2, 3), attrs.evolve(blackout(5, 6), name="again"))
+    async with world(config(tmp_path, blackouts=rules, polling=SPARSE), found) as w:
+        task = await w.running("192.0.2.1")
+        await w.service.pause(task.task_id, actor="me")
+        await trio.sleep(1)
+        await w.service.resume(task.task_id, actor="me")
+        await w.settled(task.task_id)
+        records = await w.queries.history(task.task_id)
+    closed = [each.entry.at - EPOCH for each in records if each.entry.event == "closed"]
+    assert closed == [pytest.approx(hours * HOUR - 30, abs=30) for hours in (2, 5)]
 
 
 @pytest.mark.slow

@@ -190,6 +190,8 @@ async def _command(run: ActiveTask, connection: Connection, row: RemoteScan) -> 
     """Sends the scanner the command that is due, if it has not taken effect yet."""
     now = run.context.now()
     state, due = run.task.state, run.due
+    if due is not RequestedState.PAUSE:
+        run.pausing_since = None  # a pause that was withdrawn before it took effect
     if due is RequestedState.CANCEL or await _overdue(run, connection, row):
         await _stop(run, connection, row)
         return
