@@ -297,6 +297,28 @@ async def test_a_report_that_is_the_end_of_every_life_is_given_up(
         assert (dead.state, dead.last_error.kind) == (TaskState.DEAD, "report_unreadable")
 
 
+async def test_a_scan_that_ended_early_is_tried_again_without_its_unreadable_report(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now())
+    scanner.fault = lambda request: (
+        Trouble(error=BadExport("never told"), takes=1e6) if request == "export" else None
+    )
+    config = config_of(tmp_path, scanner_settings("a"))
+    async with world(config, {"a": scanner}) as w:
+        task = await w.running()
+        scanner.restart()
+        await w.until(task.task_id, TaskState.EXPORTING)
+    for _ in range(8):
+        async with world(config, {"a": scanner}) as w:
+            await trio.sleep(30)
+            assert (await w.task(task.task_id)).state is TaskState.EXPORTING
+    scanner.fault = lambda _request: None
+    async with world(config, {"a": scanner}) as w:
+        done = await w.settled(task.task_id, within=3600)
+        assert (done.state, done.attempt) == (TaskState.COMPLETED, 2)
+
+
 async def test_a_stop_in_the_midst_of_recovery_is_quiet(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -207,7 +207,7 @@ class Fleet:
         elif task.state is TaskState.RETRY_WAIT:
             self.retries.add(task.task_id, self._retry_at(task))
         else:
-            await self._readopt(task)
+            await self._readopt(task, enqueue)
 
     async def _recall_durations(self) -> None:
         """How long scans took before, so that estimates survive a restart."""
@@ -272,11 +272,15 @@ class Fleet:
         return None
 
     def _ended(self, run: ActiveTask) -> None:
+        self._put_back(run, self.enqueue)
+
+    def _put_back(self, run: ActiveTask, enqueue: Callable[[Task], None]) -> None:
+        """To where its task waits now, if it does."""
         task = run.task
         if task.state in {TaskState.QUEUED, TaskState.RETRY_WAIT}:
             self._accepted[task.task_id] = run.accepted_at
         if task.state is TaskState.QUEUED:
-            self.enqueue(task)
+            enqueue(task)
         elif task.state is TaskState.RETRY_WAIT:
             self.retries.add(task.task_id, run.retry_at)
 
@@ -307,7 +311,7 @@ class Fleet:
             return  # canceled in this very moment
         self.enqueue(after)
 
-    async def _readopt(self, task: Task) -> None:
+    async def _readopt(self, task: Task, enqueue: Callable[[Task], None]) -> None:
         """A task that was on a scanner: takes its slot again, even above the limit."""
         assert task.scanner_instance is not None
         run = ActiveTask(self.context, task, launch_in_doubt=task.state is TaskState.LAUNCHING)
@@ -316,10 +320,12 @@ class Fleet:
         driver = self.drivers.get(task.scanner_instance)
         if driver is None:
             await endings.abandon(run, self.debts, endings.removed(task.scanner_instance))
+            self._put_back(run, enqueue)
             return
         if task.state is TaskState.LAUNCHING and task.nessus_scan_id is None:
             await run.advance(event="launch_resumed")
         if task.state is TaskState.EXPORTING and not await self._resume_export(run):
+            self._put_back(run, enqueue)
             return
         await trio.lowlevel.checkpoint_if_cancelled()  # a stop may have ended the driver by now
         if task.state in HOLDS_SLOT and self.context.pool.active(task.task_id) is None:
