@@ -16,7 +16,7 @@ from trio.testing import MockClock
 from nessus_sched.config.schema import SchedulingSettings, TargetSettings
 from nessus_sched.core.command import Command
 from nessus_sched.core.scanner import ScanOrder
-from nessus_sched.core.states import TaskState
+from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets.ranges import count, merged
 from nessus_sched.core.targets.targets import parse_targets, size_of
 from nessus_sched.core.task import RequestedState, Splitting, Task
@@ -246,6 +246,72 @@ async def test_the_dead_parts_of_a_task_are_retried(
         check_partition(await parts_of(w, task), NETWORKS)
         with pytest.raises(NotPossible, match="no dead parts"):
             await w.service.retry_dead(task.task_id, actor="me")
+
+
+async def with_dead_parts(w: World, scanners: Mapping[str, FakeScanner]) -> tuple[Task, list[str]]:
+    """A task that still runs, and its dead parts."""
+    task = await w.submit(*NETWORKS)
+    await w.until(task.task_id, TaskState.RUNNING)
+    await trio.sleep(30)
+    for scan in scanners["a"].active():
+        scanners["a"].remove(scan)
+    await trio.sleep(60)
+    dead = [part.task_id for part in await parts_of(w, task) if part.state is TaskState.DEAD]
+    assert len(dead) == 2
+    return task, dead
+
+
+async def test_no_part_is_retried_while_the_results_are_put_together(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """It would be left over, and the next start would fail."""
+    async with three_scanners(tmp_path, max_attempts=1) as (w, scanners):
+        task, dead = await with_dead_parts(w, scanners)
+        digest = w.context.digest
+
+        async def slowly(read_as: Task, *rest: Any) -> Mapping[str, Any]:
+            if read_as.task_id == task.task_id:
+                await trio.sleep(600)
+            return await digest(read_as, *rest)
+
+        w.context.digest = slowly
+        await w.until(task.task_id, TaskState.EXPORTING)
+        with pytest.raises(NotPossible, match="being put together"):
+            await w.service.retry_dead(dead[0], actor="me")
+        ended = await w.settled(task.task_id)
+        assert ended.state is TaskState.PARTIAL
+        assert {part.state for part in await parts_of(w, task)} <= SETTLED
+        await w.service.retry_dead(dead[0], actor="me")
+        await w.until(task.task_id, TaskState.RUNNING)
+
+
+async def test_two_parts_of_an_ended_task_are_retried_at_once(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with three_scanners(tmp_path, max_attempts=1) as (w, scanners):
+        task, dead = await with_dead_parts(w, scanners)
+        await w.settled(task.task_id)
+        async with trio.open_nursery() as nursery:
+            for part in dead:
+                nursery.start_soon(partial(w.service.retry_dead, part, actor="me"))
+        assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+
+
+async def test_a_part_that_is_retried_does_what_its_task_should(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with three_scanners(tmp_path, max_attempts=1) as (w, scanners):
+        task, dead = await with_dead_parts(w, scanners)
+        await w.service.pause(task.task_id, actor="me")
+        await w.service.retry_dead(dead[0], actor="me")
+        retried = await w.task(dead[0])
+        assert (retried.state, retried.desired) == (TaskState.QUEUED, RequestedState.PAUSE)
+        for scanner in scanners.values():
+            scanner.lag = 60.0
+        await w.service.cancel(task.task_id, actor="me")
+        with pytest.raises(NotPossible, match="being canceled"):
+            await w.service.retry_dead(dead[1], actor="me")
+        assert (await w.settled(task.task_id)).state is TaskState.CANCELED
 
 
 @pytest.mark.slow

@@ -36,13 +36,36 @@ class Retries:
             task = (await self._queries.task(task_id)).task
             if task.split is not None:
                 return await self._retry_split(task, actor=actor)
-            if task.state not in RETRIED:
-                raise NotPossible(f"task {task_id} is {task.state}, not a dead letter")
-            if task.part is None or self._fleet.splits.of(task.part.task_id) is not None:
-                return self._queries.view(await self._requeue(task, actor))
-        whole = (await self._queries.task(task.part.task_id)).task
-        await self._retry_split(whole, actor=actor, only=task_id)
+            if task.part is None:
+                return self._queries.view(await self._requeue(_retried(task), actor))
+        async with self._context.turns.of(task.part.task_id):
+            if self._fleet.splits.of(task.part.task_id) is not None:
+                return await self._retry_part(task_id, actor)
+            whole = (await self._queries.task(task.part.task_id)).task
+            await self._retry_split(whole, actor=actor, only=_retried(task).task_id)
         return await self._queries.task(task_id)
+
+    async def _retry_part(self, task_id: str, actor: str) -> TaskView:
+        """Retries a part of a task that has not settled. Raises `NotPossible` if that is about
+        to: then the part would be left over."""
+        async with self._context.turns.of(task_id):
+            task = (await self._queries.task(task_id)).task
+            assert task.part is not None
+            split = self._fleet.splits.of(task.part.task_id)
+            if split is None:
+                raise NotPossible(f"task {task.part.task_id} has just ended; try again")
+            async with split.lock:
+                if split.ending:
+                    raise NotPossible(
+                        f"the results of task {split.task_id} are being put together; retry the "
+                        "part when it has ended"
+                    )
+                if split.desired is RequestedState.CANCEL:
+                    raise NotPossible(f"task {split.task_id} is being canceled")
+                dead = _retried(task)
+                if split.desired is RequestedState.PAUSE:
+                    dead = attrs.evolve(dead, desired=RequestedState.PAUSE)
+                return self._queries.view(await self._requeue(dead, actor))
 
     async def _requeue(self, task: Task, actor: str) -> Task:
         context, now = self._context, self._context.wall()
@@ -86,5 +109,12 @@ class Retries:
             raise NotPossible(f"task {task.task_id} is {task.state} and has no dead parts")
         for part in [only] if only in dead else dead:
             with suppress(NotPossible, UnknownTask):
-                await self.retry(part, actor=actor)
+                await self._retry_part(part, actor)
         return await self._queries.task(task.task_id)
+
+
+def _retried(task: Task) -> Task:
+    """The task, if it can be retried. Raises `NotPossible`."""
+    if task.state not in RETRIED:
+        raise NotPossible(f"task {task.task_id} is {task.state}, not a dead letter")
+    return task
