@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from nessus_sched.core.scanner import (
@@ -84,6 +86,17 @@ async def test_a_launch_that_fails_and_does_not_run_is_an_error() -> None:
     nessus.on("POST /scans/7/launch", (500, {"error": "internal"}))
     nessus.on("GET /scans/7", {"info": {"uuid": None, "status": "empty"}})
     with pytest.raises(TransientError, match="500: internal"):
+        await scanner(nessus).launch(7, (MARKER,))
+
+
+@pytest.mark.parametrize("after", [httpx.ConnectError("refused"), (503, {}), (403, {})])
+async def test_a_launch_that_fails_on_a_scanner_that_then_falls_silent_is_an_unknown_outcome(
+    after: Exception | tuple[int, Any],
+) -> None:
+    nessus = ScriptedNessus()
+    nessus.on("POST /scans/7/launch", (500, {"error": "internal"}))
+    nessus.on("GET /scans/7", after)
+    with pytest.raises(OutcomeUnknown, match=r"failed \(internal\)"):
         await scanner(nessus).launch(7, (MARKER,))
 
 

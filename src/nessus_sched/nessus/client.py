@@ -19,9 +19,11 @@ from nessus_sched.core.scanner import (
     Marks,
     NotFound,
     NotOurs,
+    OutcomeUnknown,
     Refused,
     RemoteScan,
     ScanDetails,
+    ScannerError,
     ScannerInfo,
     ScanOrder,
     ScanTemplate,
@@ -34,7 +36,7 @@ from nessus_sched.nessus.errors import bad_body_error, document
 from nessus_sched.nessus.http import NessusHttp
 from nessus_sched.nessus.json_fields import Document, as_int, as_token, object_or_empty, rows
 from nessus_sched.nessus.part_file import in_thread
-from nessus_sched.nessus.requests import OnRequest
+from nessus_sched.nessus.requests import Answer, Call, OnRequest
 from nessus_sched.nessus.session import NessusSession
 from nessus_sched.nessus.wire import Transport, Wrap
 
@@ -152,7 +154,7 @@ class NessusScanner:
             return uuid
         if answer.status in {409, 500}:
             # The scanner also answers this if the scan is already running.
-            present = await self.details(scan_id)
+            present = await self._after(call, answer, scan_id)
             if present.status in OCCUPIES and present.uuid:
                 return present.uuid
         refusal = self._session.status_error(call, answer)
@@ -220,6 +222,21 @@ class NessusScanner:
         if not found.ours or not bears(found.name, marks):
             raise NotOurs(f"Scan {scan_id} on the scanner is not ours; it is left alone.")
         return True
+
+    async def _after(self, call: Call, answer: Answer, scan_id: int) -> ScanDetails:
+        """The scan after a change that was refused and may have taken effect nevertheless. Raises
+        `NotFound`, or `OutcomeUnknown` if it cannot be read."""
+        try:
+            return await self.details(scan_id)
+        except NotFound:
+            raise
+        except ScannerError as error:
+            problem, later = str(error), error.retry_after
+        raise OutcomeUnknown(
+            f"{call.method} {call.route} failed ({self._session.message(call, answer)}), and "
+            f"whether it took effect is not known: {problem}",
+            retry_after=later,
+        )
 
     async def _advanced(self) -> Document:
         """Settings that only an administrator may see. Needs a login, so it also detects wrong
