@@ -119,7 +119,7 @@ async def test_what_the_lost_scanner_finished_is_not_scanned_again_if_it_is_back
 
 
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize("why", ["pinned", "paused", "keep", "default", "all", "soon"])
+@pytest.mark.parametrize("why", ["pinned", "paused", "keep", "default", "all", "soon", "drained"])
 async def test_a_scan_is_not_given_up(tmp_path: Path, autojump_clock: MockClock, why: str) -> None:
     wishes: dict[str, Any] = {
         "pinned": {"scanner_instance": "a"},
@@ -135,6 +135,8 @@ async def test_a_scan_is_not_given_up(tmp_path: Path, autojump_clock: MockClock,
             a.down = unreachable()
         elif why == "all":
             b.down = unreachable()
+        elif why == "drained":  # it answers, and would not scan the rest
+            await w.operator.switch("b", "drain", actor="op")
         assert not nobody_answers(w.queries.scanners())
         await trio.sleep(HOUR / 2 if why == "soon" else 5 * HOUR)
         task = await w.task(task.task_id)

@@ -133,8 +133,8 @@ class SchedulingSettings:
     )
     lost_after: Seconds = field(
         "A running scan whose scanner has not answered for this long is given up, and the rest of "
-        "its task is scanned by another scanner, if one reaches the targets and answers. Tasks for "
-        "a named scanner and paused tasks wait.",
+        "its task is scanned by another scanner, if one reaches the targets and can be used. Tasks "
+        "for a named scanner and paused tasks wait.",
         default=HOUR,
         minimum=300,
     )

@@ -123,6 +123,10 @@ class PoolQueries:
         """The scanners that could ever run it."""
         return sorted(self._state.reachability.reach(entry))
 
+    def usable(self, entry: QueueEntry) -> Sequence[str]:
+        """The scanners that may run it as soon as they have a free slot."""
+        return [each.scanner_id for each in self._usable(entry)]
+
     def pace(self, entry: QueueEntry, scanner_id: str | None = None) -> float | None:
         """Seconds per address of like scans, on that scanner or on an average one; None when
         nothing is known."""

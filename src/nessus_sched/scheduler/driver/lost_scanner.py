@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nessus_sched.core.pool.breaker import BreakerState
 from nessus_sched.core.pool.entry import queue_entry
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import OnEarlyEnd, RequestedState
@@ -51,6 +50,4 @@ def _gives_up(run: ActiveTask, connection: Connection) -> bool:
 
 
 def _another_answers(run: ActiveTask, connection: Connection) -> bool:
-    pool = run.context.pool
-    others = [each for each in pool.reach(queue_entry(run.task)) if each != connection.id]
-    return any(pool.breaker(each).state is BreakerState.CLOSED for each in others)
+    return any(each != connection.id for each in run.context.pool.usable(queue_entry(run.task)))
