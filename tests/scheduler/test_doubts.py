@@ -9,7 +9,13 @@ import trio
 from trio.testing import MockClock
 
 from nessus_sched.config.schema import PollingSettings
-from nessus_sched.core.scanner import NotFound, Refused, ScanStatus
+from nessus_sched.core.scanner import (
+    NotFound,
+    Refused,
+    ScannerError,
+    ScanStatus,
+    TransientError,
+)
 from nessus_sched.core.states import TaskState
 from support.fake_scanner import FakeScan, fails, unreachable
 from support.seals import marker
@@ -219,6 +225,31 @@ async def test_a_scan_that_can_never_be_withdrawn_costs_an_attempt_and_no_more(
             2,
             "launch_in_doubt",
         )
+
+
+@pytest.mark.parametrize("request_", ["create_scan", "launch"])
+@pytest.mark.parametrize("error", [Refused("not for you"), TransientError("500")])
+async def test_a_scanner_that_never_shows_a_scan_in_doubt_holds_no_slot_for_ever(
+    tmp_path: Path, autojump_clock: MockClock, request_: str, error: ScannerError
+) -> None:
+    """It lists its scans all the while."""
+    async with one_scanner(tmp_path) as (w, scanner):
+        doubts = [lost(Effect.DONE)]
+
+        def fault(request: str) -> Trouble | None:
+            if request == "details" and len(scanner.scans) == 1:
+                return Trouble(error=error)
+            return doubts.pop() if request == request_ and doubts else None
+
+        scanner.fault = fault
+        task = await w.submit()
+        await trio.sleep(2 * 3600)
+        done = await w.settled(task.task_id, within=6 * 3600)
+        assert done.state is TaskState.COMPLETED
+        assert set(scanner.launches.values()) == {1}
+        await trio.sleep(3600)
+        assert not (await w.task(task.task_id)).owed
+        assert not scanner.active()
 
 
 @pytest.mark.parametrize("wrong_by", [-86400.0, 86400.0])

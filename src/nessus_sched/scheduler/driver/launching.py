@@ -21,7 +21,6 @@ from nessus_sched.core.scanner import (
     RemoteScan,
     ScannerError,
     ScanStatus,
-    TransientError,
 )
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Ending, Outcome, RequestedState
@@ -40,13 +39,16 @@ GIVEN_UP_AFTER = 3600.0
 """Seconds without an answer before a launch in doubt is given up."""
 MAX_LAUNCH_FAILURES = 5
 """Failures in one attempt, on a scanner that answers, before the attempt has failed."""
+MAX_DOUBTS = 20
+"""Failures to find out what became of a launch, on a scanner that answers other requests, before
+the attempt is given up."""
 
 
 async def launch(run: ActiveTask, connection: Connection) -> None:
     """Tries once to get the scan of this attempt running. Afterwards the task is in another
     state, or still launching and to be tried again."""
     try:
-        if run.launch_in_doubt and connection.lost:
+        if run.launch_in_doubt and (connection.lost or run.step_failures >= MAX_DOUBTS):
             await _lost(run, connection)
             return
         if run.launch_in_doubt:
@@ -115,10 +117,18 @@ def _closed(run: ActiveTask, connection: Connection) -> str | None:
 
 
 async def _lost(run: ActiveTask, connection: Connection) -> None:
-    """The scanner was lost while the launch was in doubt. Gives up the attempt; what it left is
-    cleaned up when the scanner answers."""
+    """The scanner was lost while the launch was in doubt, or does not say what became of it. Gives
+    up the attempt; what it left is cleaned up when the scanner answers."""
     if run.canceling:
         ending = endings.canceled("it was canceled while its scanner did not answer")
+    elif run.step_failures >= MAX_DOUBTS:
+        told = run.task.last_error
+        ending = Ending(
+            outcome=Outcome.FAILED,
+            kind=ErrorKind.LAUNCH_IN_DOUBT,
+            message="its scanner does not say whether its scan was launched"
+            + (f": {told.message}" if told is not None else ""),
+        )
     elif connection.retiring:
         ending = endings.removed(connection.id)
     elif connection.silent_for >= GIVEN_UP_AFTER:
@@ -290,7 +300,7 @@ async def _adopt(run: ActiveTask, connection: Connection, found: RemoteScan) -> 
     try:
         details = await connection.scanner.details(found.scan_id)
         uuid, started_at = details.uuid or uuid, details.started_at
-    except TransientError:
+    except ScannerError:
         if run.step_failures < MAX_LAUNCH_FAILURES:
             raise
         # That it is there is all we need to follow it.
