@@ -11,12 +11,12 @@ from nessus_sched.core.fields import field
 
 @attrs.frozen(kw_only=True)
 class CalendarSettings:
-    """Schedules, windows and blackouts in general. Schedules (requests that are submitted again and
-    again) are created by command or by tool, not here."""
+    """General settings for schedules, windows and blackouts. Schedules (requests that are submitted
+    repeatedly) are created by command or by tool, not here."""
 
     time_zone: Zone = field(
-        "Time zone of times and cron expressions that name none, and of times in answers of tools, "
-        "such as Europe/Berlin.",
+        "Time zone, such as Europe/Berlin, of times and cron expressions that name none, and of "
+        "times in tool answers.",
         default="UTC",
     )
     catch_up: Seconds = field(
@@ -27,8 +27,8 @@ class CalendarSettings:
         maximum=7 * DAY,
     )
     max_pause: Seconds = field(
-        "A scan that windows or blackouts keep paused for longer is stopped: what it has found is "
-        "kept, and the rest is scanned at the next opening.",
+        "A scan that windows or blackouts keep paused for longer than this is stopped: what it "
+        "has found is kept, and the rest is scanned at the next opening.",
         default=DAY,
         minimum=MINUTE,
     )
@@ -37,7 +37,7 @@ class CalendarSettings:
     )
     max_schedules: int = field("Maximum number of schedules.", default=1000, minimum=1)
     model_lifetime: Seconds | None = field(
-        "Schedules that a model creates end after this long at most; null means no limit.",
+        "Longest lifetime of a schedule that a model creates; null means no limit.",
         default=None,
         minimum=HOUR,
     )
@@ -45,13 +45,13 @@ class CalendarSettings:
 
 @attrs.frozen(kw_only=True)
 class BlackoutSettings:
-    """A time in which nothing is scanned, whatever windows say: for the scans that match all of
-    `networks`, `scanners` and `pools` that are given."""
+    """A time in which nothing is scanned, whatever windows say. It applies to scans that match all
+    of `networks`, `scanners` and `pools` that are given."""
 
-    name: str = field("Shown where scans wait for it.", **NAME_BOUNDS)
+    name: str = field("Shown for scans that are waiting for it.", **NAME_BOUNDS)
     times: tuple[Times, ...] = field(
-        "When, in several lines: `mon-fri 20:00-06:00` (five nights), `sat,sun` (whole days), "
-        "`22:00-24:00` (every day), `2026-12-20 to 2027-01-03` (both included), "
+        "When it applies; any number of: `mon-fri 20:00-06:00` (five nights), `sat,sun` (whole "
+        "days), `22:00-24:00` (every day), `2026-12-20 to 2027-01-03` (both included), "
         "`2026-12-20 18:00 to 2027-01-03 06:00`.",
         min_length=1,
     )
@@ -60,32 +60,32 @@ class BlackoutSettings:
     scanners: tuple[str, ...] = field("Only scans on these scanners.", default=())
     pools: tuple[str, ...] = field("Only scans on scanners of these pools.", default=())
     at_end: AtEnd = field(
-        "What becomes of running scans when scanning is no longer allowed: pause them until it is "
-        "again; stop them, keep what they have found and scan the rest when it is; or let them run "
-        "on. A paused scan keeps its slot.",
+        "What happens to running scans when scanning is no longer allowed. pause: pause them "
+        "until it is allowed again; stop: stop them, keep what they have found, and scan the rest "
+        "then; run_on: let them finish. A paused scan keeps its slot.",
         default=AtEnd.PAUSE,
     )
 
 
 @attrs.frozen(kw_only=True)
 class WindowSettings(BlackoutSettings):
-    """A time in which scanning is allowed, as for blackouts: scans that match are started only in
-    it, and only if they are expected to end in it. Of several windows that match, all must be
+    """A time in which scanning is allowed. Scans that match (as for blackouts) start only within
+    it, and only if they are expected to end within it. If several windows match, all must be
     open."""
 
 
 @attrs.frozen(kw_only=True)
 class NetworkSettings:
-    """A limit for a target network, whichever scanners scan it: two scanners behind one link
-    should not flood it."""
+    """A limit for a target network, whichever scanners scan it, so that several scanners do not
+    flood one link."""
 
     cidr: Network = field("The network.")
     max_concurrent_scans: int = field(
         "Maximum number of scans at once with targets in it.", minimum=1, maximum=10_000
     )
     max_concurrent_hosts: int | None = field(
-        "Maximum number of hosts scanned at once in it, divided equally among its scans. A scan by "
-        "a policy of the scanner keeps the limit of the policy.",
+        "Maximum number of hosts scanned at once in it, divided equally among its scans. A scan "
+        "that uses a policy on the scanner keeps the policy's limit.",
         default=None,
         minimum=1,
         maximum=1_000_000,

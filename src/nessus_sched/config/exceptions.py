@@ -14,24 +14,24 @@ class ExceptionSettings:
     command or by tool, not here."""
 
     max_term: Seconds = field(
-        "Longest term of an exception: each has an end.",
+        "Longest term of an exception.",
         default=365 * DAY,
         minimum=DAY,
         maximum=3650 * DAY,
     )
     notice: Seconds = field(
-        "How long before its end the log announces that an exception ends; at most half its term.",
+        "How long in advance the log announces the end of an exception, but at most half its term.",
         default=14 * DAY,
         minimum=0,
     )
     second_person: bool = field(
-        "Whether an exception must be approved and extended by another user than the one who "
+        "Whether an exception must be approved and extended by someone other than the user who "
         "proposed it.",
         default=False,
     )
     max_exceptions: int = field(
-        "Maximum number of exceptions that are proposed or in force. As many that have ended are "
-        "kept, the latest ones.",
+        "Maximum number of exceptions that are proposed or in force. The same number of "
+        "exceptions that have ended is kept, the latest ones.",
         default=1000,
         minimum=1,
         maximum=10_000,

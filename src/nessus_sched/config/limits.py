@@ -68,8 +68,8 @@ class LimitSettings:
         maximum=2**40,
     )
     idle_exit: Seconds = field(
-        "A daemon that was started automatically by a client exits after this long without "
-        "clients, unfinished tasks and schedules that will fire.",
+        "A daemon that a client started automatically exits after this long without clients, "
+        "unfinished tasks and schedules that will fire.",
         default=10 * MINUTE,
         minimum=1,
     )

@@ -22,7 +22,7 @@ _INTRODUCTION: Final = """\
 The configuration is a single YAML 1.2 file. Mistakes are reported with their line, and a file
 with a mistake is not used. Anchors, aliases and tags are not supported.
 
-Values may contain references, also in the middle of longer text:
+Values may contain references, even in the middle of longer text:
 
 | reference | value |
 |---|---|

@@ -16,7 +16,7 @@ from nessus_sched.core.task import DEFAULT_POOL
 
 @attrs.frozen(kw_only=True)
 class ApiKeys:
-    """API keys: the supported way, where the license allows writes through the API."""
+    """API keys: the supported way, if the license allows writes through the API."""
 
     access_key: Secret = field("Access key of the scanner's user.")
     secret_key: Secret = field("Secret key of the scanner's user.")
@@ -24,8 +24,8 @@ class ApiKeys:
 
 @attrs.frozen(kw_only=True)
 class UiSession:
-    """User and password as the web UI uses them. For licenses whose API refuses writes;
-    the vendor does not support it."""
+    """User and password, as in the web UI. For licenses whose API refuses writes; the vendor does
+    not support this."""
 
     username: str = field("User on the scanner.", min_length=1, max_length=128)
     password: Secret = field("That user's password.")
@@ -33,7 +33,7 @@ class UiSession:
 
 @attrs.frozen(kw_only=True)
 class TlsSettings:
-    """How the scanner's certificate is checked: by the system's CAs, by `ca_file`, or by
+    """How the server's certificate is checked: by the system's CAs, by `ca_file`, or by
     `fingerprint`."""
 
     verify: bool = field("`false` accepts any certificate and causes a warning.", default=True)
@@ -41,7 +41,7 @@ class TlsSettings:
         "PEM file with the CA or the certificate to trust.", default=None
     )
     fingerprint: Fingerprint | None = field(
-        "SHA-256 fingerprint of the scanner's certificate.", default=None
+        "SHA-256 fingerprint of the server's certificate.", default=None
     )
 
 

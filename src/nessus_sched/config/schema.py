@@ -63,9 +63,9 @@ class SocketSettings:
     """The Unix socket on which MCP clients and the command line reach the daemon."""
 
     path: Annotated[Path, NEW_FILE] | None = field(
-        "Where it listens. Default: `mcp.sock` in $RUNTIME_DIRECTORY under systemd, otherwise "
-        "in the user's own runtime directory, where `nessus-sched mcp` finds it by the path of "
-        "this file.",
+        "Where it listens. Default: `mcp.sock` in $RUNTIME_DIRECTORY under systemd, otherwise in "
+        "the user's own runtime directory, where `nessus-sched mcp` finds it by the path of the "
+        "configuration file.",
         default=None,
     )
     mode: Mode = field("File mode of the socket.", default=0o660)
@@ -109,8 +109,8 @@ class SchedulingSettings:
     """Queues, retries and deadlines."""
 
     fairness_after: Seconds = field(
-        "A task in the overflow queue goes first if it has waited this much longer than the head "
-        "of the scanner's own queue.",
+        "A task in the overflow queue goes first if it has waited this much longer than the first "
+        "task in the scanner's own queue.",
         default=15 * MINUTE,
         minimum=0,
     )
@@ -121,26 +121,26 @@ class SchedulingSettings:
     )
     overlap_guard: bool = field("Never scan the same address with two scans at once.", default=True)
     max_attempts: int = field(
-        "Attempts at a task before it becomes a dead letter.", default=3, minimum=1, maximum=100
+        "Number of attempts before a task becomes a dead letter.", default=3, minimum=1, maximum=100
     )
     on_early_end: OnEarlyEnd | None = field(
         "What happens if a scan is aborted, exceeds its maximum runtime, or is stopped on the "
-        "scanner, unless the submitter says so. roll: keep what it found and scan the rest; keep: "
-        "keep it, and the task ends; discard: do not fetch it. Without it, roll if the scan was "
-        "aborted, and keep otherwise. With keep or discard, scans on a lost scanner are not "
-        "given up.",
+        "scanner, unless the submitter says otherwise. roll: keep what it found and scan the "
+        "rest; keep: keep what it found and end the task; discard: do not fetch the results. "
+        "null: roll if the scan was aborted, keep otherwise. With keep or discard, scans on a "
+        "lost scanner are not given up.",
         default=None,
     )
     lost_after: Seconds = field(
-        "A running scan whose scanner has not answered for this long is given up, and the rest of "
-        "its task is scanned by another scanner, if one reaches the targets and can be used. Tasks "
-        "for a named scanner and paused tasks wait.",
+        "If a scanner has not answered for this long, its running scans are given up, and another "
+        "scanner scans the rest if one can be used and reaches the targets. Tasks for a named "
+        "scanner and paused tasks wait.",
         default=HOUR,
         minimum=300,
     )
     quarantine: Seconds = field(
-        "How long other scans of the same targets wait for a scan that was given up, which may "
-        "still run.",
+        "How long other scans of the same targets wait for a scan that was given up, since it may "
+        "still be running.",
         default=HOUR,
         minimum=0,
     )
@@ -150,8 +150,8 @@ class SchedulingSettings:
         "How long a scan may run unless the submitter sets another limit.", default=DAY, minimum=60
     )
     part_duration: Seconds = field(
-        "A task that would take longer than this is split into parts, which run on all scanners "
-        "that reach their targets; how long a part should take.",
+        "How long a part should take. A task that would take longer is split into parts, which "
+        "run on all scanners that reach their targets.",
         default=30 * MINUTE,
         minimum=MINUTE,
     )
@@ -162,7 +162,7 @@ class SchedulingSettings:
         "Maximum number of addresses in one scan.", default=4096, minimum=1, maximum=65536
     )
     max_parts: int = field(
-        "Maximum number of parts of a task; parts of larger tasks have more addresses.",
+        "Maximum number of parts of a task; larger tasks get larger parts.",
         default=1000,
         minimum=1,
         maximum=100_000,
@@ -207,7 +207,9 @@ class RetentionSettings:
 
     completed: Retention = field("Completed tasks.", default=30 * DAY, minimum=0)
     canceled: Retention = field("Canceled and timed-out tasks.", default=7 * DAY, minimum=0)
-    dead: Retention = field("Dead letters, also of messages.", default=90 * DAY, minimum=0)
+    dead: Retention = field(
+        "Dead letters, including undelivered messages.", default=90 * DAY, minimum=0
+    )
     findings: Retention = field("Findings in the database.", default=90 * DAY, minimum=0)
     exports: Retention = field("Exported reports on disk.", default=30 * DAY, minimum=0)
     journal: Retention = field(
@@ -224,7 +226,7 @@ class RetentionSettings:
 
 @attrs.frozen(kw_only=True)
 class LogSettings:
-    """Structured log on stderr."""
+    """The structured log on stderr."""
 
     level: LogLevel = field("Lowest level that is logged.", default=LogLevel.INFO)
     components: Mapping[str, LogLevel] = field(
@@ -264,8 +266,8 @@ class AuditSettings:
 
 @attrs.frozen(kw_only=True)
 class RoleSettings:
-    """What a user of the socket may do. The first role that matches applies. Once there are
-    roles, users that match none may do nothing. Root and the daemon's own user may always do
+    """What a user of the socket may do. The first role that matches applies. Once any roles are
+    defined, users who match none may do nothing. Root and the daemon's own user may always do
     everything."""
 
     name: str = field("Shown in errors and in the journal.", **NAME_BOUNDS)
@@ -277,15 +279,15 @@ class RoleSettings:
     )
     targets: tuple[Rule, ...] | None = field(
         "The only targets it may scan, within what the top-level `targets` allows; null means all "
-        "of those. Checked again at launch. Of other users' tasks it sees only those with such "
+        "of those. Checked again at launch. It sees other users' tasks only if they have such "
         "targets.",
         default=None,
     )
     operator_tools: bool = field(
         "Whether models may use the operator tools, which affect all users: `pause_everything`, "
         "`resume_everything`, `drain_scanner`, `undrain_scanner`, `retry_dead_letters`, "
-        "`purge_dead_letters`, and with `approve_exceptions` also `decide_exception`. Without it "
-        "not even root's models may.",
+        "`purge_dead_letters`, and with `approve_exceptions` also `decide_exception`. Without it, "
+        "not even root's models may use them.",
         default=False,
     )
     manage_others: bool = field(
@@ -293,8 +295,8 @@ class RoleSettings:
         default=False,
     )
     approve_exceptions: bool = field(
-        "Whether it may approve, reject, revoke and extend exceptions for findings on its targets, "
-        "with the command line. Models decide nothing, unless the role has `operator_tools` as "
+        "Whether it may approve, reject, revoke and extend exceptions for findings on its "
+        "targets, on the command line. Models can decide only if the role has `operator_tools` as "
         "well: then they have `decide_exception`.",
         default=False,
     )
@@ -302,10 +304,10 @@ class RoleSettings:
 
 @attrs.frozen(kw_only=True)
 class WebhookSettings:
-    """A URL to notify of finished tasks with a JSON document: `id` (the same for every try),
+    """A URL to notify of finished tasks with a JSON document: `id` (the same for every attempt),
     `event`, `at`, `task`, `severity_counts`, `credentialed`, `partial` (why the scan ended early),
-    `error`. Any 2xx status counts as delivered; temporary failures (5xx, 408, 429, no response)
-    are retried for some minutes. Notifications not delivered when the daemon stops are lost."""
+    `error`. Any 2xx status counts as delivered. Each URL is a route, too: notifications are stored,
+    and retried for about a week."""
 
     url: WebhookUrl = field("Receives the document by POST. Redirects and proxies are not used.")
     secret: Secret | None = field(
@@ -318,7 +320,7 @@ class WebhookSettings:
 
 @attrs.frozen(kw_only=True)
 class Config:
-    """The whole file."""
+    """The top-level keys."""
 
     state_directory: Annotated[Path, NEW_FILE] = field(
         "Directory for tasks, findings and reports; one daemon per directory.",
@@ -337,8 +339,8 @@ class Config:
         default=None,
     )
     leaders: tuple[LeaderPlace, ...] = field(
-        "Where `nessus-sched` and `nessus-sched mcp` look for the daemon that leads if it is not "
-        "the one of this machine: each `ssh://` host is reached by the user's own ssh.",
+        "Where `nessus-sched` and `nessus-sched mcp` look for the leading daemon if it is not on "
+        "this machine. An `ssh://` host is reached with the user's own ssh.",
         default=(),
         examples=(["ssh://east.example.com", "ssh://west.example.com"],),
     )
@@ -371,16 +373,18 @@ class Config:
     scheduling: SchedulingSettings = field(
         "Queues, retries, deadlines.", factory=SchedulingSettings
     )
-    calendar: CalendarSettings = field("Schedules.", factory=CalendarSettings)
+    calendar: CalendarSettings = field(
+        "Schedules, windows and blackouts.", factory=CalendarSettings
+    )
     exceptions: ExceptionSettings = field("Exceptions for findings.", factory=ExceptionSettings)
     windows: tuple[WindowSettings, ...] = field("When scanning is allowed.", default=())
     networks: tuple[NetworkSettings, ...] = field("Limits for target networks.", default=())
     blackouts: tuple[BlackoutSettings, ...] = field("When nothing is scanned.", default=())
-    polling: PollingSettings = field("How often scanners are asked.", factory=PollingSettings)
-    retention: RetentionSettings = field("How long things are kept.", factory=RetentionSettings)
+    polling: PollingSettings = field("How often scanners are polled.", factory=PollingSettings)
+    retention: RetentionSettings = field("How long data is kept.", factory=RetentionSettings)
     ledger: LedgerSettings = field("The history of findings.", factory=LedgerSettings)
-    limits: LimitSettings = field("Bounds.", factory=LimitSettings)
-    log: LogSettings = field("Log.", factory=LogSettings)
+    limits: LimitSettings = field("Limits on clients and scanners.", factory=LimitSettings)
+    log: LogSettings = field("Logging.", factory=LogSettings)
     notifications: tuple[WebhookSettings, ...] = field(
         "Webhooks to notify when tasks end.", default=()
     )
@@ -388,4 +392,4 @@ class Config:
     routes: tuple[RouteSettings, ...] = field("Which messages are sent, and when.", default=())
     labels: tuple[LabelSettings, ...] = field("Labels of hosts.", default=())
     sla: SlaSettings = field("How soon findings should be fixed.", factory=SlaSettings)
-    reports: ReportSettings = field("Reports for people.", factory=ReportSettings)
+    reports: ReportSettings = field("Written reports.", factory=ReportSettings)

@@ -54,11 +54,12 @@ class ScanProfile:
     )
     description: str = field("Shown to submitters.", default="", max_length=500)
     default_for: tuple[ScanKind, ...] = field(
-        "Kinds of scan that use it unless the submitter chooses another, or `none`.", default=()
+        "Kinds of scan that use it unless the submitter chooses another profile or `none`.",
+        default=(),
     )
     ping: bool | None = field(
-        "Whether to ping hosts first. With `false` every address counts as alive, which takes "
-        "long and reports hosts that do not exist.",
+        "Whether to ping hosts first. With `false`, every address counts as alive, which takes a "
+        "long time and reports hosts that do not exist.",
         default=None,
     )
     ping_ports: str | None = field(
