@@ -63,8 +63,8 @@ def test_a_name_that_does_not_resolve_is_no_matter_of_the_scanner() -> None:
 
 
 def test_advice_for_a_settled_task_promises_no_further_try() -> None:
-    assert "tried again automatically" in advice("scan_aborted", goes_on=True)
-    assert "again automatically" not in advice("scan_aborted", goes_on=False)
+    assert "retried automatically" in advice("scan_aborted", goes_on=True)
+    assert "automatically" not in advice("scan_aborted", goes_on=False)
 
 
 def test_people_are_told_commands_in_place_of_tools() -> None:

@@ -108,7 +108,7 @@ async def test_it_is_logged_and_shown(tmp_path: Path, autojump_clock: MockClock)
             await trio.sleep(1)
             [view] = [each for each in w.queries.scanners() if each.settings.id == "a"]
             assert view.trouble_kind == ErrorKind.INTERNAL_ERROR
-            assert "error of its own" in (view.trouble or "")
+            assert "internal error in nessus-sched" in (view.trouble or "")
             await trio.sleep(3600)
     failed = [line for line in lines if line["event"] == "driver_failed"]
     assert [line["failures"] for line in failed] == list(range(1, len(failed) + 1))

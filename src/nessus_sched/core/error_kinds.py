@@ -92,7 +92,7 @@ class Response(StrEnum):
     BURY = "bury"
     """It becomes a dead letter."""
     END = "end"
-    """It ends, canceled or timed out."""
+    """It ends as partial, canceled or timed out."""
 
 
 @attrs.frozen

@@ -228,7 +228,7 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             _B.SCANNER,
             _R.REPEAT,
             True,
-            "The scan was launched and waits for a free place on the scanner.",
+            "The scan was launched and is waiting for a free slot on the scanner.",
         ),
         ErrorKind.LOGINS_FAIL: Fault(
             _B.OURS,
@@ -266,7 +266,7 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             _B.PERSON,
             _R.RETRY,
             True,
-            "Someone deleted the scan on the scanner just when it was launched.",
+            "Someone deleted the scan on the scanner just as it was launched.",
         ),
         ErrorKind.STOPPED_ON_SCANNER: Fault(
             _B.PERSON,
@@ -288,7 +288,7 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
         ),
         ErrorKind.DEADLINE: Fault(
             _B.TASK,
-            _R.BURY,
+            _R.END,
             False,
             "Its deadline passed. What was found by then is kept; submit the rest again.",
         ),
@@ -302,8 +302,8 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             _B.SCANNER,
             _R.BURY,
             False,
-            "Tell the operator that this scanner does not export reports, as in trial mode: its "
-            "license must allow it, or scans must go to another scanner.",
+            "Tell the operator that this scanner does not export reports, as in trial mode: get a "
+            "license that allows it, or use another scanner.",
         ),
         ErrorKind.REPORT_TOO_LARGE: Fault(
             _B.OURS,
@@ -323,8 +323,8 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             _B.OURS,
             _R.REPEAT,
             True,
-            "Tell the operator that nessus-sched failed by an error of its own, which its log "
-            "describes.",
+            "Tell the operator that nessus-sched failed because of an internal error; its log has "
+            "the details.",
         ),
         ErrorKind.USERS_UNAVAILABLE: Fault(
             _B.OURS,
@@ -337,7 +337,7 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             _B.OURS,
             _R.REPEAT,
             True,
-            "The daemon cannot write to its disk: tell the operator to make room.",
+            "The daemon cannot write to its disk: tell the operator to free some space.",
         ),
     }
 )
@@ -355,12 +355,12 @@ def kind_of(code: str) -> ErrorKind:
 
 _OUTLOOK: Mapping[Response, str] = MappingProxyType(
     {
-        Response.REPEAT: "This is tried again automatically.",
-        Response.REQUEUE: "It starts automatically when that has passed.",
+        Response.REPEAT: "This is retried automatically.",
+        Response.REQUEUE: "It starts automatically once that has passed.",
         Response.SUSPEND: "Until then its tasks wait, or run on other scanners.",
         Response.REROUTE: "Other scanners are tried first.",
-        Response.POSTPONE: "This task is tried again automatically.",
-        Response.RETRY: "It is tried again automatically.",
+        Response.POSTPONE: "This task is retried automatically.",
+        Response.RETRY: "It is retried automatically.",
         Response.BURY: "",
         Response.END: "",
     }

@@ -20,17 +20,19 @@ _ERRORS = """\
 # Error codes
 
 The last error of a task has one of these codes. MCP tools and `nessus-sched status --json` show it
-as `error.code`, `nessus-sched dlq purge` selects by it, and metrics count retries by it. The cause
-says who has to change something. What follows:
+as `error.code`, `nessus-sched dlq purge` selects by it (`--class`), and metrics count retries by
+it. The cause says where something has to change: `ours` is nessus-sched or its configuration, and
+`person` is someone who changed the scan on the scanner. What follows:
 
-- **repeat**: the step is repeated with growing delays. When a launch keeps failing, the attempt has
-  failed; when an export does, the task becomes a dead letter.
+- **repeat**: the step is repeated with growing delays. If a launch keeps failing, the attempt has
+  failed; if an export does, the task becomes a dead letter.
 - **requeue**: the task returns to its old place in the queue.
-- **suspend**: the same, and the scanner gets no more work until one task has been accepted there.
-- **reroute**: the task goes to another scanner, and becomes a dead letter when none is left.
+- **suspend**: the same, and the scanner gets no more work until it has accepted a task again.
+- **reroute**: the task goes to another scanner, and becomes a dead letter if none is left.
+- **postpone**: the task gives up its slot and is tried again a minute later.
 - **retry**: the attempt has failed; the next one follows after a delay, up to `max_attempts`.
 - **bury**: the task becomes a dead letter, which `nessus-sched dlq retry` revives.
-- **end**: the task ends as canceled or timed out.
+- **end**: the task ends as partial, canceled or timed out.
 """
 _ASSUMED = "<!-- assumptions: made by support.documents -->\n"
 _REFUSED = "<!-- refusals: made by support.documents -->\n"
@@ -52,7 +54,7 @@ def pages() -> Mapping[Path, str]:
 
 def _errors() -> Iterator[str]:
     yield from _ERRORS.splitlines()
-    yield from ("", "| code | cause | may pass by itself | uses up an attempt | what follows |")
+    yield from ("", "| code | cause | may clear by itself | uses up an attempt | what follows |")
     yield "|---|---|---|---|---|"
     for kind, fault in FAULTS.items():
         passes, counts = ("yes" if is_so else "" for is_so in (fault.passes, fault.counts))

@@ -64,8 +64,6 @@ async def supervise(
         )
         if driver.leaving:
             return
-        told = (
-            f"nessus-sched failed by an error of its own; it resumes in {after:.0f} s (see its log)"
-        )
+        told = f"an internal error in nessus-sched; it resumes in {after:.0f} s (see its log)"
         driver = await replace(driver, DriverFailed(told, retry_after=after))
         task_status = trio.TASK_STATUS_IGNORED
