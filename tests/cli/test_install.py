@@ -44,7 +44,7 @@ def test_each_file_is_told_and_what_is_left_to_do(tmp_path: Path) -> None:
 
 def test_nothing_is_done_without_a_word_for_what(tmp_path: Path) -> None:
     said = typed("install", "--root", str(tmp_path), "--program", PROGRAM)
-    one_sentence(said, 2, "say --systemd")
+    one_sentence(said, 2, "give --systemd")
     assert files(tmp_path) == []
 
 

@@ -246,7 +246,7 @@ def test_on_a_terminal_everything_is_drawn(live: Live, monkeypatch: pytest.Monke
     [
         (["tasks", "--text", "nobody called it so"], "no such tasks"),
         (["exceptions", "list", "--host", "203.0.113.77"], "no such exceptions"),
-        (["outbox", "list", "--dead"], "no such messages: all are delivered"),
+        (["outbox", "list", "--dead"], "no such messages: everything is delivered"),
         (["plan", "--for", "1h"], "no scan waits, and no schedule fires in this time"),
     ],
 )

@@ -71,7 +71,7 @@ def test_second_tries_that_come_too_late_are_noted(live: Live) -> None:
 def test_no_name_is_not_all_names(live: Live, action: str) -> None:
     for name in ("a", "b"):
         live("schedules", "add", name, "192.0.2.33", "--every", "1h")
-    one_sentence(live("schedules", action, ""), 2, "a name is not empty")
+    one_sentence(live("schedules", action, ""), 2, "a name must not be empty")
     found = asked(live, "schedules list", "schedules", "list")["schedules"]
     assert [(each["name"], each["status"], each["last"]) for each in found] == [
         ("a", "active", None),

@@ -46,7 +46,7 @@ def cancel_command(
     task is tried; the exit code is 1 if any could not be canceled.
     """
     if sum((bool(tasks), mine, everything)) != 1:
-        raise click.UsageError("give tasks, or --mine, or --all")
+        raise click.UsageError("name TASKs, or give --mine or --all")
     if tasks and dry_run:
         raise click.UsageError("--dry-run is for --mine and --all; 'status TASK' shows a task")
     with daemon(config) as connection:

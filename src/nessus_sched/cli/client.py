@@ -137,8 +137,8 @@ class Daemon:
             said = str(message["error"]["message"])
             if said.startswith(_UNKNOWN):
                 raise click.ClickException(
-                    f"the daemon does not know {params['name']}: it is of another release than "
-                    "this command (restart it after an upgrade), or your role does not permit it"
+                    f"the daemon does not know {params['name']}: it is a different release than "
+                    "this command (restart it after an upgrade), or your role does not allow it"
                 )
             raise click.ClickException(f"the daemon refused: {said}")
         result: dict[str, Any] = message["result"]
@@ -191,8 +191,8 @@ def _connected(stack: ExitStack, paths: list[str], remedy: str, patience: float)
             sock = stack.enter_context(leaders.dial(path, patience))
         except PermissionError as error:
             raise NotAllowed(
-                f"no permission to use {path}: your user is not in the socket's group; have the "
-                "operator add you to it, and log in again"
+                f"no permission to use {path}: your user is not in the socket's group; ask the "
+                "operator to add you, then log in again"
             ) from error
         except OSError:
             continue

@@ -143,7 +143,7 @@ def housekeeping_command(dry_run: bool, config: Path | None, as_json: bool) -> N
 @daemon_option
 @json_option
 def release_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
-    """Declare the scans that tasks have left on lost scanners dead, so that their targets can be
+    """Declare dead the scans that tasks have left on lost scanners, so that their targets can be
     scanned at once instead of after `scheduling.quarantine`.
 
     If such a scan still runs, the same hosts are scanned twice at the same time.

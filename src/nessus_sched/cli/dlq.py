@@ -94,7 +94,10 @@ def retry_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
 @dlq_group.command("purge")
 @tasks_argument(candidates.dead_task, required=False)
 @click.option(
-    "--older-than", type=parse_duration, metavar="DURATION", help="Dead for longer, such as 30d."
+    "--older-than",
+    type=parse_duration,
+    metavar="DURATION",
+    help="Dead for longer than this, such as 30d.",
 )
 @click.option(
     "--class", "error_class", metavar="CODE", help="With this error code, as list shows it."

@@ -95,7 +95,9 @@ def duration_within(least: float, most: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         seconds = parse_duration(text)
         if not least <= seconds <= most:
-            raise click.BadParameter(f"{text!r} is not from {duration(least)} to {duration(most)}")
+            raise click.BadParameter(
+                f"{text!r} is not between {duration(least)} and {duration(most)}"
+            )
         return seconds
 
     return parse

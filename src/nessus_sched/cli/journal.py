@@ -48,7 +48,7 @@ def show_command(task: str, config: Path | None, as_json: bool) -> None:
     if found["task"]["parts"]:
         task_id = found["task"]["task_id"]
         print_note(
-            "Of its parts, only what is not routine is shown; each part has a journal of its own: "
+            "Of its parts, only unusual events are shown; each part has its own journal: "
             f"nessus-sched journal show {task_id}-1"
         )
 
@@ -133,12 +133,12 @@ def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
 def backup_command(
     file: Path, ledger: Path | None, force: bool, config: Path, as_json: bool
 ) -> None:
-    """Copy tasks and journal to FILE, as of one moment.
+    """Copy tasks and journal to FILE, as of a single moment.
 
     Reads the state directory, also while the daemon is running. To restore, stop the daemon,
-    replace tasks.db there by the copy, and delete tasks.db-wal and tasks.db-shm; likewise
-    ledger.db. Findings are not included: back up the exports directory, too, from which they
-    can be restored.
+    replace tasks.db there with the copy, and delete tasks.db-wal and tasks.db-shm; likewise for
+    ledger.db. Findings are not included. They can be restored from the exports directory, so back
+    that up, too.
     """
     from nessus_sched.daemon.journal import back_up, back_up_ledger
 

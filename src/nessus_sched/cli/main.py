@@ -82,9 +82,9 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
     },
     "Scan": {
         "submit": Entry("submit:submit_command", "Queue a scan."),
-        "schedules": Entry("schedules.command:schedules_group", "Submit scans by the calendar."),
+        "schedules": Entry("schedules.command:schedules_group", "Submit scans on a schedule."),
         "plan": Entry("schedules.plan:plan_command", "Show what will fit in the coming hours."),
-        "rescan": Entry("rescan:rescan_command", "Scan hosts of an earlier task again."),
+        "rescan": Entry("rescan:rescan_command", "Rescan hosts of an earlier task."),
         "verify": Entry("results.verify:verify_command", "Check whether findings are fixed."),
         "status": Entry("tasks:status_command", "Show a task's status."),
         "tasks": Entry("tasks:tasks_command", "List tasks."),
@@ -101,15 +101,18 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "findings": Entry(
             "results.findings:findings_command", "Show what is open now, on all hosts."
         ),
-        "hosts": Entry("results.hosts:hosts_command", "Show what is known of a host."),
+        "hosts": Entry("results.hosts:hosts_command", "Show what is known about a host."),
         "changes": Entry(
             "results.changes:changes_command",
             "Show new, returned, fixed and unverified findings.",
         ),
         "results": Entry("results.command:results_group", "Show, compare and export findings."),
-        "report": Entry("reporting.command:report_group", "Write reports for people."),
+        "report": Entry(
+            "reporting.command:report_group", "Write reports for management, teams and auditors."
+        ),
         "exceptions": Entry(
-            "exceptions.command:exceptions_group", "Accept findings until a day, with an owner."
+            "exceptions.command:exceptions_group",
+            "Accept findings until a set date, with an owner.",
         ),
     },
     "Operate": {
@@ -117,8 +120,8 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "queue": Entry("queue:queue_command", "Show waiting tasks and why they wait."),
         "scanners": Entry("scanners:scanners_group", "List, drain, enable and test scanners."),
         "dlq": Entry("dlq:dlq_group", "Manage dead letters: tasks that failed permanently."),
-        "routes": Entry("delivery.routes:routes_group", "Show and try where messages are sent."),
-        "outbox": Entry("delivery.outbox:outbox_group", "Look after undelivered messages."),
+        "routes": Entry("delivery.routes:routes_group", "Show and test where messages are sent."),
+        "outbox": Entry("delivery.outbox:outbox_group", "Manage undelivered messages."),
         "release": Entry("control:release_command", "Free the targets of lost scans."),
         "pause-all": Entry("control:pause_all_command", "Stop starting scans on all scanners."),
         "resume-all": Entry("control:resume_all_command", "Start scans again."),
@@ -126,7 +129,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "log-level": Entry("control:log_level_command", "Change the daemon's log level."),
         "journal": Entry("journal:journal_group", "Show and verify the history of tasks."),
         "housekeeping": Entry("control:housekeeping_command", "Delete data past its retention."),
-        "ledger": Entry("results.ledger:ledger_group", "Care for the history of findings."),
+        "ledger": Entry("results.ledger:ledger_group", "Maintain the history of findings."),
         "backup": Entry("journal:backup_command", "Back up tasks and the ledger."),
         "store": Entry("store.command:store_group", "Copy tasks to PostgreSQL, and back."),
     },

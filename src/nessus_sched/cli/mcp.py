@@ -37,10 +37,10 @@ def mcp_command(
     print_config: bool,
     ssh: str | None,
 ) -> None:
-    """Relay MCP between stdin and stdout and the daemon; Claude Desktop starts this.
+    """Relay MCP between stdin/stdout and the daemon; Claude Desktop starts this.
 
-    If no daemon is running for your configuration, one is started, which exits when idle.
-    Without a configuration of yours, the system's daemon is used.
+    If no daemon is running for your configuration, one is started, which exits when idle. Without a
+    configuration of your own, the system's daemon is used.
 
     \b
     nessus-sched mcp --print-config            for a daemon on this machine

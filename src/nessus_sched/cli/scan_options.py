@@ -120,7 +120,7 @@ _OPTIONS: Final = (
     click.option(
         "--deadline",
         metavar="TIME",
-        help="Cancel what is not scanned by then: 06:00, 8h or '2026-03-02 06:00'.",
+        help="Cancel whatever is not scanned by then: 06:00, 8h or '2026-03-02 06:00'.",
     ),
     click.option(
         "--split", type=one_of(Splitting), help="Run a large request as several scans, or never."

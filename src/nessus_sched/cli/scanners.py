@@ -26,7 +26,7 @@ On scanner {scanner}, in the folder of nessus-sched, this will
 It takes a few minutes and one of the scanner's slots. Nothing else there is touched."""
 
 
-@click.command("certify", short_help="Verify a scanner with a few small scans.")
+@click.command("certify", short_help="Certify a scanner with a few small scans.")
 @click.argument("scanner", shell_complete=candidates.scanner)
 @click.option("--target", required=True, metavar="ADDRESS", help="Host to scan; must be allowed.")
 @click.option("--yes", is_flag=True, help="Do not ask first.")
@@ -140,7 +140,7 @@ def _switch(action: str, done: str, about: str) -> click.Command:
 @scanners_group.command("drain", short_help="Finish running scans, start no new ones.")
 @click.argument("scanner", shell_complete=candidates.scanner)
 @click.option("--at", metavar="TIME", help="When: 18:00, 8h or '2026-03-02 18:00'; else now.")
-@click.option("--until", metavar="TIME", help="When to end it, likewise.")
+@click.option("--until", metavar="TIME", help="When to end it, in the same form.")
 @daemon_option
 @json_option
 def drain_command(

@@ -34,7 +34,7 @@ _PR_SET_DUMPABLE: Final = 4
 @click.option(
     "--accept-configuration",
     is_flag=True,
-    help="Lead although the daemon that led last, elsewhere, was configured differently.",
+    help="Lead even if the daemon that led last, on another machine, was configured differently.",
 )
 def serve_command(config: Path, stdio: bool, on_demand: bool, accept_configuration: bool) -> None:
     """Run the daemon in the foreground.
@@ -43,8 +43,9 @@ def serve_command(config: Path, stdio: bool, on_demand: bool, accept_configurati
     command, and serves /health and /metrics. SIGTERM stops it and leaves running scans on their
     scanners; SIGHUP reloads the configuration.
 
-    With a store in PostgreSQL, any number of daemons may run. One leads; the others wait, answer
-    what they can read in the store, and take over within 15 seconds when the leader is gone.
+    With a store in PostgreSQL, any number of daemons may run. One leads; the others are on standby:
+    they answer what they can read in the store, and take over within 15 seconds when the leader is
+    gone.
 
     Exit codes: 0 stopped, 1 cannot start, 75 another daemon has taken over, 78 a mistake in the
     configuration, one that differs from the leader's, or a store of a newer version.

@@ -48,7 +48,7 @@ def submit_command(
     quick       host discovery only: --discovery hosts, os or ports
     compliance  checks an --audit with --credential
 
-    With --at, --every or --cron the scan is submitted then, by a schedule called --name; see
+    With --at, --every or --cron, a schedule called --name submits the scan at that time; see
     'nessus-sched schedules'.
 
     With --wait the exit code is 0 only if the scan completes, and 4 if only part of it does.

@@ -137,7 +137,9 @@ def pause_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
 @click.command("resume")
 @tasks_argument(candidates.paused_task)
 @click.option(
-    "--override", is_flag=True, help="Let running scans go on, whatever windows and blackouts say."
+    "--override",
+    is_flag=True,
+    help="Let running scans continue, whatever windows and blackouts say.",
 )
 @daemon_option
 @json_option

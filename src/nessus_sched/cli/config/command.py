@@ -29,11 +29,10 @@ def config_group() -> None:
 @config_option
 @json_option
 def check_command(config: Path, as_json: bool) -> None:
-    """Check the file for mistakes, and warn of what is valid but unwise.
+    """Check the file for mistakes, and warn about settings that are valid but unwise.
 
-    Mistakes are reported with line and column, also those in templates of reports. Nothing is
-    contacted; `doctor` does that.
-    Exit codes: 0 it can be used (there may be warnings), 78 it cannot.
+    Mistakes are reported with line and column, including those in report templates. No scanner is
+    contacted; `doctor` does that. Exit codes: 0 usable (there may be warnings), 78 not usable.
     """
     from nessus_sched.api.permissions import warnings
 

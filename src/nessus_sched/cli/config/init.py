@@ -209,9 +209,9 @@ def _secret(option: str, question: str) -> str:
 def _login() -> str:
     if sys.stdin.isatty():
         click.echo(
-            "Nessus Manager takes scans with API keys. Professional, Expert and Essentials refuse\n"
-            "them; there, session logs in like the web interface, which the vendor does not\n"
-            "support.",
+            "Nessus Manager accepts scans with API keys. Professional, Expert and Essentials\n"
+            "refuse them; for those, session logs in like the web interface, which the vendor\n"
+            "does not support.",
             err=True,
         )
     question = "Log in with api-keys or session"

@@ -75,7 +75,9 @@ def add_command(
     """
     known_as = doc_of(attrs.fields(Credential).name)
     if known_as is None or not re.fullmatch(known_as.pattern or "", name):
-        raise click.UsageError(f"{name!r} is no name for a credential: letters, digits, . _ and -")
+        raise click.UsageError(
+            f"{name!r} is not a name for a credential; use letters, digits, . _ and -"
+        )
     if reference is not None and not _REFERENCE.fullmatch(reference):
         raise click.UsageError("--reference takes ${file:PATH}, ${NAME} or ${credential:NAME}")
     entry: dict[str, Any] = {"name": name, "kind": kind, "username": username.replace("$", "$$")}
@@ -109,12 +111,14 @@ def _set(entry: dict[str, Any], settings: Sequence[str], secret_key: str) -> Non
         if not sign or not key or section not in ("", "escalation"):
             raise click.UsageError("--set takes KEY=VALUE or escalation.KEY=VALUE")
         if not section and key in {*entry, secret_key}:
-            raise click.UsageError(f"--set {key}: this has an option of its own, or is asked for")
+            raise click.UsageError(
+                f"--set {key}: this has its own option, or you are prompted for it"
+            )
         # The value is not repeated: it may be the secret.
         if key in _SECRETS and not _REFERENCE.fullmatch(value):
             raise click.UsageError(
-                f"--set {path}: give a reference such as '${{file:PATH}}'; others can see what is "
-                "typed here"
+                f"--set {path}: give a reference such as '${{file:PATH}}'; others can see what "
+                "you type here"
             )
         where = entry.setdefault(section, {}) if section else entry
         where[key] = {"true": True, "false": False}.get(value, value)

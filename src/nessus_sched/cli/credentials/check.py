@@ -42,11 +42,10 @@ def test_command(
 ) -> None:
     """Check a credential, and with --target whether it can log in.
 
-    Without --target nothing is contacted but the daemon: the secret can be read from where the
-    configuration says, a private key can be opened, and the daemon has a credential of that name.
-    Only a scan can tell whether a host accepts the login: --target scans the login's ports of one
-    allowed host with it, and reads from the report whether the login worked. Exit code 1 if a
-    check failed.
+    Without --target, only the daemon is contacted, to check that the secret can be read, that a
+    private key can be opened, and that the daemon has a credential of that name. Only a scan can
+    tell whether a host accepts the login: --target scans the login ports of one allowed host and
+    reads from the report whether the login worked. Exit code 1 if a check failed.
     """
     if scanner is not None and target is None:
         raise click.UsageError("--scanner goes with --target")
@@ -64,7 +63,7 @@ def test_command(
     else:
         show_steps(rows)
         if target is None and not bad:
-            print_note("Whether hosts accept it, --target HOST tells.")
+            print_note("Use --target HOST to find out whether hosts accept it.")
     if bad:
         sys.exit(1)
 

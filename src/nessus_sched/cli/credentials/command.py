@@ -42,7 +42,7 @@ def credentials_group(ctx: click.Context, config: Path | None, as_json: bool) ->
 @daemon_option
 @json_option
 def list_command(config: Path | None, as_json: bool) -> None:
-    """List configured logins, audits and scan profiles, as without a command."""
+    """List configured logins, audits and scan profiles; the same as without a command."""
     _list(config, as_json)
 
 

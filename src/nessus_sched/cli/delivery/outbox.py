@@ -23,11 +23,11 @@ _messages = click.argument("messages", nargs=-1, metavar="[MESSAGE]...")
 
 @click.group("outbox")
 def outbox_group() -> None:
-    """Look after messages that wait for delivery, and those that were given up."""
+    """Manage undelivered messages: those that are waiting, and dead letters."""
 
 
 @outbox_group.command("list")
-@click.option("--route", metavar="NAME", help="Only of this route.")
+@click.option("--route", metavar="NAME", help="Only messages of this route.")
 @click.option("--dead", is_flag=True, help="Only dead letters.")
 @click.option("--limit", "-n", default=50, show_default=True, type=click.IntRange(1, 100_000))
 @daemon_option
@@ -56,7 +56,7 @@ def list_command(
             )
             for each in found["messages"]
         ],
-        nothing="no such messages: all are delivered",
+        nothing="no such messages: everything is delivered",
     )
     if found["next_after"] is not None:
         print_note("there are more: --limit")
@@ -70,8 +70,8 @@ def list_command(
 def retry_command(
     messages: Sequence[str], route: str | None, config: Path | None, as_json: bool
 ) -> None:
-    """Try messages again now, dead letters too."""
-    _choose("retry_messages", "to be tried again", messages, route, config, as_json)
+    """Retry messages now, including dead letters."""
+    _choose("retry_messages", "will be retried", messages, route, config, as_json)
 
 
 @outbox_group.command("drop")

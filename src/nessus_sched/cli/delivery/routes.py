@@ -19,7 +19,7 @@ _LONGEST: Final = 400 * 86400.0
 
 @click.group("routes")
 def routes_group() -> None:
-    """Show and try the routes of messages. They are configured in the file."""
+    """Show and test the routes of messages, which are defined in the configuration file."""
 
 
 @routes_group.command("list")
@@ -76,7 +76,7 @@ def test_command(route: str, config: Path | None, as_json: bool) -> None:
     default="7d",
     show_default=True,
     metavar="DURATION",
-    help="Of how long.",
+    help="How far back.",
 )
 @daemon_option
 @json_option

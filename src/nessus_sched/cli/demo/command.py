@@ -22,9 +22,7 @@ _SEEDS: Final = SystemRandom()
 
 @click.command("demo")
 @json_option
-@click.option(
-    "--quick", is_flag=True, help="Show a few scans instead, through a daemon of its own."
-)
+@click.option("--quick", is_flag=True, help="Show a few scans instead, run by a separate daemon.")
 @click.option(
     "--report", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
     help="Write the management report to FILE. Default: a temporary file.",
@@ -48,10 +46,10 @@ def demo_command(
 ) -> None:  # fmt: skip
     """Show two weeks of a scanning program in under a minute; needs no scanner.
 
-    The real scheduler, ledger and reports work with simulated scanners and networks on a clock
-    that skips idle time: a schedule fires, a large scan is split, a window closes and opens, an
-    exception is approved, a fix is proved, a scanner is lost, and digests are sent. What is shown
-    comes from the daemon's journal and answers. In the end there is a report for management.
+    The real scheduler, ledger and reports work with simulated scanners and networks on a clock that
+    skips idle time: a schedule fires, a large scan is split, a window closes and opens, an
+    exception is approved, a fix is verified, a scanner is lost, and digests are sent. What is shown
+    comes from the daemon's journal and answers. At the end, there is a management report.
 
     With --quick, the daemon and two simulated scanners run as in production, and scans are
     submitted through MCP as Claude Desktop does. Nothing is ever scanned, and everything but the

@@ -22,7 +22,7 @@ _STATUSES = [status.value for status in ExceptionStatus]
 
 @click.group("exceptions")
 def exceptions_group() -> None:
-    """Accept findings, with a reason, an owner and an end."""
+    """Accept findings, with a reason, an owner and an end date."""
 
 
 @exceptions_group.command("propose")
@@ -128,7 +128,7 @@ def _decide(decision: str, said: str) -> Callable[..., None]:
     return command
 
 
-_REASON = click.option("--reason", default="", help="Why; for the journal.")
+_REASON = click.option("--reason", default="", help="Reason, for the journal.")
 _UNTIL = click.option("--until", required=True, metavar="DATE", help="Its new end, or 90d.")
 for _decision, _said, _help, _options in (
     ("approve", "approved until {until}", "Approve proposed exceptions.", ()),
@@ -137,7 +137,7 @@ for _decision, _said, _help, _options in (
     (
         "extend",
         "extended until {until}",
-        "Give exceptions that were approved a new end, also those that have expired.",
+        "Give approved exceptions a new end, even if they have expired.",
         (_UNTIL, _REASON),
     ),
 ):
@@ -172,8 +172,8 @@ for _decision, _said, _help, _options in (
 def apply_command(
     file: Path, approve: bool, dry_run: bool, config: Path | None, as_json: bool
 ) -> None:
-    """Propose the exceptions of a YAML FILE, as 'exceptions export' writes it. With a mistake in
-    it nothing is changed. Applying a file twice does no harm."""
+    """Propose the exceptions in a YAML FILE, in the format of 'exceptions export'. If it has a
+    mistake, nothing changes. Applying a file twice does no harm."""
     from nessus_sched.cli.exceptions.file import apply_file
 
     with daemon(config) as connection:

@@ -76,11 +76,11 @@ def install_command(
 ) -> None:
     """Install the systemd service, running this program; start nothing.
 
-    Run it again after an upgrade. Put changes of yours into drop-ins (`systemctl edit
+    Run it again after an upgrade. Put your own changes into drop-ins (`systemctl edit
     nessus-sched`), which are never touched.
     """
     if not systemd:
-        raise click.UsageError("say --systemd")
+        raise click.UsageError("give --systemd")
     path = _program(program, root)
     _needs_root(root, dry_run)
     _announce(dry_run)
@@ -128,7 +128,7 @@ def uninstall_command(
 def _delete(directory: Path) -> None:
     if directory.is_symlink():
         raise click.ClickException(
-            f"{directory} is a symbolic link: delete what it leads to yourself, and the link"
+            f"{directory} is a symbolic link: delete the link and what it points to yourself"
         )
     try:
         shutil.rmtree(directory)

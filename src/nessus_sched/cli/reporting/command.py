@@ -20,7 +20,7 @@ _SCOPE: Final = ("task", "schedule", "targets", "owner", "site", "criticality")
 
 @click.group("report")
 def report_group() -> None:
-    """Write reports for people: HTML that needs no network and prints on A4, or tables.
+    """Write reports: HTML that needs no network and prints on A4, or tables.
 
     Scope: one of --task, --schedule, --network, and labels (--owner, --site, --criticality);
     without any, all hosts.
@@ -62,7 +62,8 @@ def period_options(command: F) -> F:
         click.option(
             "--last",
             type=one_of(Last),
-            help="Instead: the last whole week (from Monday), month or quarter.",
+            help="Instead of --since and --until: the last full week (from Monday), month or "
+            "quarter.",
         ),
         click.option("--until", type=parse_time, metavar="TIME", help="End of the period."),
         since_option,
@@ -97,7 +98,7 @@ def file_options(command: F) -> F:
 def management_command(**options: Any) -> None:
     """One page: the current state, the trend, and what to do first.
 
-    Rows of a table are the solutions, worst first.
+    A table has one row per solution, worst first.
     """
     _write("management", options)
 
@@ -108,8 +109,8 @@ def management_command(**options: Any) -> None:
 def team_command(**options: Any) -> None:
     """What to install or change, on which hosts, since when, and until when.
 
-    Findings from low up without accepted ones, grouped by solution, worst first. Rows of a table
-    are the findings.
+    Findings of severity low and above, without accepted ones, grouped by solution, worst first. A
+    table has one row per finding.
     """
     _write("team", options)
 
@@ -122,8 +123,8 @@ def technical_command(
 ) -> None:
     """All findings of a task or a .nessus file, each once with its hosts and evidence.
 
-    `results export --format html` writes the same for findings that match filters. Rows of a table
-    are the findings.
+    `results export --format html` writes the same for findings that match filters. A table has one
+    row per finding.
     """
     from nessus_sched.cli.results.files import is_file
 
@@ -149,8 +150,8 @@ def technical_command(
 def comparison_command(before: str | None, after: str | None, **options: Any) -> None:
     """What is new, back, fixed or not confirmed, by solution, with reasons.
 
-    Between the tasks BEFORE and AFTER or, without them, since a time, across all scans. Rows of a
-    table are the findings.
+    Between the tasks BEFORE and AFTER or, without them, since a time, across all scans. A table has
+    one row per finding.
     """
     if before is not None:
         if after is None:
@@ -165,11 +166,11 @@ def comparison_command(before: str | None, after: str | None, **options: Any) ->
 @report_group.command("templates")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 def templates_command(directory: Path) -> None:
-    """Copy the templates of reports to DIRECTORY, to change them.
+    """Copy the report templates to DIRECTORY, so that you can change them.
 
-    Name the directory as `reports.templates` in the configuration; delete what you do not change.
-    `config check` tells whether they render. They are Jinja templates in a sandbox: every value is
-    escaped, because scanned hosts wrote many of them. Do not switch that off.
+    Set `reports.templates` in the configuration to this directory, and delete the templates that
+    you do not change. `config check` checks that they render. They are Jinja templates in a
+    sandbox: every value is escaped, because scanned hosts wrote many of them. Do not turn that off.
     """
     from nessus_sched.cli.reporting.write import copy_templates
 

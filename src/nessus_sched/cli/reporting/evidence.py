@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 @click.option("--since", metavar="TIME", help="Start of the period, such as 2026-07-01.")
 @click.option("--until", metavar="TIME", help="End of the period, not included.")
 @click.option(
-    "--last", "unit", type=one_of(Last), help="Instead: the last whole week, month or quarter."
+    "--last",
+    "unit",
+    type=one_of(Last),
+    help="Instead of --since and --until: the last full week, month or quarter.",
 )
 @click.option(
     "--network", "targets", multiple=True, metavar="NETWORK",
@@ -61,12 +64,12 @@ def evidence_command(
     as_json: bool,
     **scope: Any,
 ) -> None:
-    """Write evidence of a past period for an auditor: one zip file that can be checked.
+    """Write an evidence pack about a past period for an auditor: one zip file that can be verified.
 
-    It has the scans of the period, what they reached, with which plugins and logins; findings
-    that were open at its end, fixed or new; exceptions with who approved them; schedules; and the
-    journal's hash chain. Running it again writes the same file. Times without an offset are in
-    the time zone of `calendar`. The period must have ended, and so must the scans that began in it.
+    It has the scans of the period, what they reached, with which plugins and logins; findings that
+    were open at its end, fixed or new; exceptions, and who approved them; schedules; and the
+    journal's hash chain. Running it again writes the same file. Times without an offset are in the
+    time zone of `calendar`. The period must have ended, and so must the scans that began in it.
 
     Reads the state directory, also while a daemon is running: run it as the daemon's user. The
     pack has the whole journal of the period, whatever its scope: give it only to people who may

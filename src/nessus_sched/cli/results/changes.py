@@ -26,7 +26,7 @@ from nessus_sched.results.ledger.questions import Change
     "--schedule",
     metavar="NAME",
     shell_complete=candidates.schedule,
-    help="Instead: after its last run but one.",
+    help="Instead of --since: changes after the second-to-last run of this schedule.",
 )
 @click.option(
     "--target", "targets", multiple=True, metavar="NETWORK",

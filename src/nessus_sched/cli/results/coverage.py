@@ -26,7 +26,7 @@ _MINUTES: Final = len("2026-01-31 08:00")
 @optional_task_argument
 @click.option(
     "--target", "targets", multiple=True, metavar="NETWORK",
-    help="Instead of a task: how well these are covered by all scans; repeatable.",
+    help="Instead of a task: how well all scans together cover these; repeatable.",
 )  # fmt: skip
 @click.option(
     "--days", default=30, show_default=True, type=click.IntRange(1, 3650),

@@ -47,7 +47,7 @@ Windows, Debian', 'cisa_kev=true', 'cvss_score>7', 'first_seen<2026-01-31', 'sol
 )
 @click.option(
     "--state", "states", multiple=True, type=one_of(each.word for each in State),
-    help="Instead of all that is open; repeatable.",
+    help="Only this state, instead of everything open; repeatable.",
 )  # fmt: skip
 @click.option(
     "--older-than", "before", type=parse_time, metavar="TIME",

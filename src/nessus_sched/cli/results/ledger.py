@@ -14,20 +14,20 @@ from nessus_sched.core.text import pluralize
 
 @click.group("ledger")
 def ledger_group() -> None:
-    """Care for the ledger, the history of each finding across all scans."""
+    """Maintain the ledger, the history of each finding across all scans."""
 
 
 @ledger_group.command("rebuild")
-@click.option("--forget", is_flag=True, help="Also if the history of deleted scans is lost.")
+@click.option("--forget", is_flag=True, help="Even if this loses the history of deleted scans.")
 @daemon_option
 @json_option
 def rebuild_command(forget: bool, config: Path | None, as_json: bool) -> None:
     """Empty the ledger and enter all stored scans again, in the order of their times.
 
-    That puts in their place scans that were imported late, and follows a change of
+    Use this to put scans that were imported late into their place, or after a change of
     `ledger.host_identity`. It runs in the background; /health says how many scans remain. Scans
-    whose findings were deleted are read again from their reports. It is refused if the reports of
-    some were deleted, too, since their history would be lost.
+    whose findings were deleted are read again from their reports. If some of those reports were
+    deleted, too, the rebuild is refused, since their history would be lost.
     """
     with daemon(config) as connection:
         answer = connection.operate("rebuild_ledger", forget=forget)

@@ -61,7 +61,7 @@ def verify_command(
     """Check whether findings are fixed: scan just the HOSTS (addresses, networks or names) that
     have them, for just their plugins, on their ports and with the same login, before other scans.
 
-    Without --plugin and --cve these are all open findings of HOSTS above info. Findings that
+    Without --plugin and --cve, all open findings of HOSTS above info are checked. Findings that
     needed different logins or settings take several scans.
 
     With --wait or --task the exit code is 0 if every finding is fixed, 1 if one is still there,

@@ -20,12 +20,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: Final = (
     click.option(
-        "--cron", metavar="EXPR", help="Again and again: '0 2 * * mon' is Mondays at 02:00."
+        "--cron",
+        metavar="EXPR",
+        help="Repeatedly, by cron expression: '0 2 * * mon' is Mondays at 02:00.",
     ),
     click.option(
-        "--every", type=parse_duration, metavar="DURATION", help="Again and again: 12h, 7d."
+        "--every",
+        type=parse_duration,
+        metavar="DURATION",
+        help="Repeatedly, at an interval: 12h, 7d.",
     ),
-    click.option("--at", metavar="TIME", help="Once, later: '2026-03-02 02:00'."),
+    click.option("--at", metavar="TIME", help="Once, at a set time: '2026-03-02 02:00'."),
     click.option(
         "--zone", metavar="ZONE", help="Time zone of these, such as Europe/Berlin. Default: the "
         "configured one.",
@@ -37,11 +42,11 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--catch-up", type=parse_duration, metavar="DURATION",
-        help="How late a missed firing may be.",
+        help="How late a missed firing may still run.",
     ),
     click.option(
         "--overlap", type=one_of(Overlap),
-        help="If the task before has not ended: skip the firing, wait for it, or cancel it.",
+        help="If the previous task has not ended: skip the firing, wait for it, or cancel it.",
     ),
     click.option(
         "--jitter", type=parse_duration, metavar="DURATION",

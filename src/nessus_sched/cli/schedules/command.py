@@ -35,7 +35,7 @@ def _not_empty(
 ) -> str | Sequence[str]:
     """Refuses empty names, which the daemon would take for none: for all schedules."""
     if "" in ((given,) if isinstance(given, str) else given):
-        raise click.BadParameter("a name is not empty")
+        raise click.BadParameter("a name must not be empty")
     return given
 
 
@@ -44,7 +44,7 @@ _argument = partial(click.argument, callback=_not_empty, shell_complete=candidat
 
 @click.group("schedules")
 def schedules_group() -> None:
-    """Submit scans by the calendar: again and again, or once at a certain time."""
+    """Submit scans on a schedule: repeatedly, or once at a set time."""
 
 
 @schedules_group.command("add")
@@ -159,8 +159,8 @@ def _change(action: str, said: str) -> Callable[..., None]:
 
 for _action, _said, _help in (
     ("pause", "paused; it does not fire until it is resumed", "Stop schedules from firing."),
-    ("resume", "resumed", "Let paused schedules fire again."),
-    ("run", "submitted {task}", "Submit a task now; the calendar stays as it is."),
+    ("resume", "resumed", "Resume paused schedules."),
+    ("run", "submitted {task}", "Submit a task now; the schedule stays as it is."),
     ("skip", "its next firing is skipped", "Skip the next firing."),
     ("remove", "removed; a task that it has submitted continues", "Delete schedules."),
 ):
@@ -177,15 +177,15 @@ for _action, _said, _help in (
 
 @schedules_group.command("apply")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--prune", is_flag=True, help="Delete the schedules that the file does not have.")
+@click.option("--prune", is_flag=True, help="Delete schedules that are not in the file.")
 @click.option("--dry-run", is_flag=True, help="Check everything; change nothing.")
 @daemon_option
 @json_option
 def apply_command(
     file: Path, prune: bool, dry_run: bool, config: Path | None, as_json: bool
 ) -> None:
-    """Create or redefine the schedules of a YAML FILE, as 'schedules export' writes it. With a
-    mistake in it nothing is changed. Applying a file twice does no harm."""
+    """Create or redefine the schedules in a YAML FILE, in the format of 'schedules export'. If it
+    has a mistake, nothing changes. Applying a file twice does no harm."""
     from nessus_sched.cli.schedules.file import apply_file
 
     with daemon(config) as connection:

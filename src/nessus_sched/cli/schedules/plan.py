@@ -35,11 +35,11 @@ _LONGEST: Final = 31 * 24 * _HOUR
 @daemon_option
 @json_option
 def plan_command(within: float, config: Path | None, as_json: bool) -> None:
-    """Forecast the coming hours: tasks that wait and firings of schedules, when they should start
-    and end by measured durations, windows and blackouts, and what will not fit.
+    """Forecast the coming hours: when waiting tasks and firings of schedules should start and end,
+    by measured durations, windows and blackouts, and what will not fit.
 
-    Intervals hold in four of five cases. Tasks that others submit, failures and priorities are not
-    foreseen. On a terminal, the coming hours of each scanner are drawn.
+    Intervals hold in about four out of five cases. Tasks submitted later, failures and changes of
+    priority are not foreseen. On a terminal, the coming hours of each scanner are drawn.
     """
     drawn = is_terminal() and not as_json
     with daemon(config) as connection:

@@ -41,8 +41,8 @@ def copy_command(source: str, destination: str, as_json: bool) -> None:
     undelivered messages, reports and the ledger.
 
     FROM and TO are state directories or URLs such as postgresql://HOST/DATABASE; the user of the
-    database needs to own a schema called nessus_sched, and nothing else. Stop the daemon first.
-    The copy of the tasks comes last and is verified like `journal verify` does, before it counts:
+    database needs to own a schema called nessus_sched, and nothing else. Stop the daemon first. The
+    tasks are copied last, and the copy is verified as by `journal verify` before it counts:
     whatever goes wrong, TO has no tasks, and the copy can be repeated. FROM stays as it is.
     Findings are read again from the reports.
     """

@@ -156,7 +156,7 @@ _TOLD: Final[Mapping[str, tuple[Chapter, Callable[[str, JournalEntry], str | Non
     "schedule_fired": (Chapter.SCHEDULE, _fired),
     "closed": (Chapter.WINDOW, lambda name, entry: f"{name}: {entry.cause}"),
     "paused": (Chapter.WINDOW, _paused),
-    "opened": (Chapter.WINDOW, lambda name, _: f"the window is open again: {name} goes on"),
+    "opened": (Chapter.WINDOW, lambda name, _: f"the window is open again: {name} continues"),
     "stopped_by_calendar": (Chapter.WINDOW, lambda name, entry: f"{name} is {entry.cause}"),
     "straggler_stopped": (Chapter.SPLIT, lambda name, entry: f"{name} is divided: {entry.cause}"),
     "scanner_down": (Chapter.LOST, lambda _, entry: f"scanner {_scanner(entry)} is down"),
