@@ -322,7 +322,7 @@ async def test_a_team_is_told_what_to_fix_where_and_until_when(desk: Desk) -> No
     page = await desk.page("team")
     now = desk.network.now
     overdue = sum(row["due"] is not None and row["due"] < day(now) for row in rows)
-    assert f"{len(rows)} findings from low up on " in page.words
+    assert f"{len(rows)} findings of severity low or higher on " in page.words
     assert f"{overdue} findings overdue" in page.words
     for solution, keys in by_solution(desk.open()).items():
         assert any(text.endswith(f". {solution}") for text in page.texts("section.card h3"))

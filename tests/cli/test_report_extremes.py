@@ -71,7 +71,7 @@ def test_one_host_without_findings(tmp_path: Path) -> None:
     found = pages(tmp_path, document(dated("192.0.2.1", LOGIN, INFORMATION, at=system_now() - DAY)))
     assert set(found["management"].texts("div.tile b")) == {"0"}
     assert "scanned: 1 (12%)" in found["management"].words
-    assert "Nothing from low up is open" in found["team"].words
+    assert "Nothing of severity low or higher is open" in found["team"].words
 
 
 @pytest.mark.slow
@@ -102,5 +102,5 @@ def test_more_findings_than_a_page_of_the_store(tmp_path: Path) -> None:
     data = document(dated("192.0.2.1", *items, LOGIN, INFORMATION, at=system_now() - DAY))
     found = pages(tmp_path, data)
     assert len(found["technical"].texts("section.card h3")) == 1501
-    assert "1501 findings from low up on 1 host" in found["team"].words
+    assert "1501 findings of severity low or higher on 1 host" in found["team"].words
     assert "1,501" in found["management"].texts("div.tile b")

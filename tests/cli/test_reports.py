@@ -58,7 +58,7 @@ def test_a_team_gets_its_findings_as_a_table(live: Live, scanned: str) -> None:
     table = list(csv.DictReader(io.StringIO(said.out)))
     assert [row["solution"] for row in table] == [row["solution"] for row in rows]
     page = live("report", "team", "--network", NETWORK, "-o", "-")
-    assert f"{len(rows)} findings from low up on " in Page(page.out).words
+    assert f"{len(rows)} findings of severity low or higher on " in Page(page.out).words
 
 
 @pytest.mark.slow
@@ -78,7 +78,7 @@ def test_comparison_of_two_scans(live: Live, scanned: str, tmp_path: Path) -> No
     counts = asked(live, "results compare", "results", "compare", scanned, later)["counts"]
     page = page_of(live, tmp_path, "comparison", scanned, later)
     stayed = sum(n for name, n in counts["severities"]["persisting"].items() if name != "info")
-    assert f"{stayed} findings from low up stayed." in page.words
+    assert f"{stayed} findings of severity low or higher remained." in page.words
     page = page_of(live, tmp_path, "comparison", "--since", "1d", "--network", NETWORK)
     assert "from the first scan of a host: they are its baseline." in page.words
 

@@ -29,7 +29,7 @@ _CHANGES: Final[Mapping[str, str]] = {
 _OUTCOMES: Final[Mapping[str, str]] = {
     "completed": "completed",
     "failed": "did not complete",
-    "dead": "failed for good",
+    "dead": "failed permanently",
 }
 _MARKUP: Final = re.compile(r"<(?=[!@#/?a-zA-Z])|\](?=[(\[])|(?<![\w.+-])@(?=\w)")
 """Where Slack, Teams, Telegram, Discord and others see a mention, a tag or a link."""
@@ -49,8 +49,8 @@ def harmless(text: object, limit: int = _LINE) -> str:
 def _sections(message: Message) -> Iterator[list[str]]:
     document = message.document
     if message.kind is MessageKind.SAMPLE:
-        who = harmless(document.get("sent_by") or "somebody")
-        yield [f"This is a sample that {who} has sent to try the route."]
+        who = harmless(document.get("sent_by") or "someone")
+        yield [f"This is a sample that {who} sent to test the route."]
     period = document.get("period")
     if period and len(document) > 1:
         yield [f"From {_moment(period.get('from'))} to {_moment(period.get('to'))}."]

@@ -123,7 +123,7 @@ def _facts(before: Task, after: Task, compared: Comparison, period: Period) -> I
     yield (
         f"{pluralize(compared.hosts_in_both, 'host')} in both; {compared.hosts_added_total} only "
         f"in the later, {compared.hosts_gone_total} only in the earlier. "
-        f"{pluralize(stayed, 'finding')} from low up stayed."
+        f"{pluralize(stayed, 'finding')} of severity low or higher remained."
     )
 
 

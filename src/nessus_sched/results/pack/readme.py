@@ -13,22 +13,22 @@ Period:  from {since}
 Scope:   {scope}
 Made by: nessus-sched {version}
 
-Times are in UTC. Made again from the same store, with the same versions of nessus-sched, Python
-and zlib, the pack is the same file, byte for byte, unless retention has deleted something since,
-or an older report about the period was imported: what is in it does not depend on other scans
-after the period. It was made when all scans that began in the period had ended.
+Times are in UTC. Created again from the same store, with the same versions of nessus-sched, Python
+and zlib, the pack is the same file, byte for byte, unless retention has deleted something since, or
+an older report about the period was imported. Other scans after the period do not affect it. It was
+created when all scans that began in the period had ended.
 
 HOW TO CHECK IT
 
     python3 verify.py evidence.zip       (or, unzipped, in this directory: python3 verify.py)
     nessus-sched report verify evidence.zip
 
-It needs Python 3.8 or later, and nothing else. It checks every file, recomputes the hash chain of
-the journal, compares each scan with the journal, and counts rows. There is no signature: whoever
-can make a pack can also make a false one that passes the check. So store the SHA-256 of the
-file, which the check prints, where those who run the scanner cannot change it.
+This needs only Python 3.8 or later. It checks every file, recomputes the hash chain of the journal,
+compares each scan with the journal, and counts rows. There is no signature: anyone who can create a
+pack can also create a false one that passes the check. So store the SHA-256 of the file, which the
+check prints, where those who run the scanners cannot change it.
 
-The store that runs can be checked against the pack:
+The running store can be checked against the pack:
 
     nessus-sched journal verify --expect {head}
 
@@ -37,30 +37,30 @@ not been deleted up to that row (retention.journal).
 
 FILES
 
-scans.csv        Each scan that ended in the period, or began in it and ended later: what was asked
-                 for, by whom, which scanners with which set of plugins, when, how it ended, how
-                 many of the requested addresses answered, were silent or were not reached, and on
-                 how many hosts the login was full, partial or failed. "source" says where this is
-                 from: "journal" if the hash chain proves it; "task" for scans of older releases, or
-                 "deleted" if those are gone; "ledger" for scans whose end the journal does not
-                 have: only their time, hosts and logins are known.
-scans.jsonl      The same, complete, as JSON.
+scans.csv        Each scan that ended in the period, or began in it and ended later: what was
+                 requested, by whom, which scanners with which set of plugins, when, how it ended,
+                 how many of the requested addresses answered, were silent or were not reached, and
+                 on how many hosts the login was full, partial or failed. "source" says where this
+                 comes from: "journal" if the hash chain proves it; "task" for scans of older
+                 releases, or "deleted" if those are gone; "ledger" for scans whose end is not in
+                 the journal: only their time, hosts and logins are known.
+scans.jsonl      The same in full, as JSON.
 unreached.csv    The addresses of each scan that were not reached, and why; at most 20 ranges each.
-logins.csv       On how many hosts each login of a scan worked, by the name of the credential.
+logins.csv       How many hosts each login of a scan worked on, by the name of the credential.
 open.csv         Findings that were open at the end of the period, as scans before it showed them.
-                 "first_task_id" is the scan that saw the finding first; "exception" the kind of
-                 the exception that counted, and "exception_id" which one of exceptions.csv it is.
-                 "unverified": the latest scans could not tell, for this reason. Informational
+                 "first_task_id" is the scan that first saw the finding, "exception" is the kind of
+                 the exception that counted, and "exception_id" is its row in exceptions.csv.
+                 "unverified" is the reason why the latest scans could not tell. Informational
                  findings are left out.
-fixed.csv        Findings that were fixed in the period, and remained so. "task_id" is the scan
-                 that would have shown the finding and did not.
+fixed.csv        Findings that were fixed in the period and stayed fixed. "task_id" is the scan that
+                 would have shown the finding and did not.
 new.csv          Findings that were first seen in the period, or came back in it.
 exceptions.csv   Exceptions that were in force at the end of the period, or ended in it: why, who
-                 proposed and approved them, until when, and for how many open findings they count.
-schedules.jsonl  Schedules: when they fire, what they ask for, how often they fired in the period,
+                 proposed and approved them, until when, and how many open findings they cover.
+schedules.jsonl  Schedules: when they fire, what they request, how often they fired in the period,
                  and which firings did not submit a scan.
 journal.jsonl    The journal of the period: every row, with its hash. A row's hash is the SHA-256
-                 of the hash before, its number, the digest of the task, and the content (see
+                 of the previous hash, its number, the digest of the task, and the content (see
                  chain_hash in verify.py).
 manifest.json    Scope, period, counts, and the SHA-256 of each file.
 verify.py        The check.

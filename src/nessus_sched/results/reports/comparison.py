@@ -19,13 +19,13 @@ MOST_NAMES: Final = 3
 _MOST_REASONS: Final = 4
 
 TITLES: Final[Mapping[str, tuple[str, str]]] = {
-    "resurfaced": ("Back", "They had been fixed, and are there again."),
+    "resurfaced": ("Back", "They were fixed and are back."),
     "new": ("New", "A scan shows them for the first time."),
-    "not_checked_before": ("Newly seen", "The scan before could not have shown them."),
-    "changed": ("Changed", "Both scans show them, with another severity or result."),
+    "not_checked_before": ("Newly seen", "The previous scan could not have shown them."),
+    "changed": ("Changed", "Both scans show them, with a different severity or result."),
     "not_checked": ("Not checked", "The later scan could not have shown them: they may remain."),
     "unverified": ("Not confirmed", "The latest scan could not have shown them: they may remain."),
-    "fixed": ("Fixed", "A scan would have shown them, and does not."),
+    "fixed": ("Fixed", "A scan would have shown them and did not."),
 }
 """By the change: its title, and what it means; in the order of the report."""
 

@@ -181,9 +181,8 @@ def _login(name: str, run: LoginRun, period: Period) -> str:
         if count
     ]  # fmt: skip
     more = f", {', '.join(rest)}" if rest else ""
-    return (
-        f"{name}, {period.day(run.at)}: {run.full} of {pluralize(run.hosts, 'host')} fully{more}."
-    )
+    hosts = pluralize(run.hosts, "host")
+    return f"{name}, {period.day(run.at)}: full login on {run.full} of {hosts}{more}."
 
 
 def _exceptions(counts: Mapping[str, int]) -> str:
