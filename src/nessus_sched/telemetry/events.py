@@ -29,16 +29,14 @@ STOPPED: Final = Event("stopped", "The daemon has shut down.")
 CRASHED: Final = Event("crashed", "The daemon exits because of a bug.")
 WAITING: Final = Event(
     "waiting",
-    "Another daemon leads; this one answers reads and takes over when that one is gone.",
+    "Another daemon leads; this one is on standby and takes over when that one is gone.",
     "leader", "since",
 )  # fmt: skip
-NOT_LEADING: Final = Event(
-    "not_leading", "Why a daemon that waits could not take over at the moment.", "reason"
-)
-LEADING: Final = Event("leading", "A daemon that waited takes over.", "before")
+NOT_LEADING: Final = Event("not_leading", "Why a standby cannot take over at the moment.", "reason")
+LEADING: Final = Event("leading", "A standby takes over.", "before")
 TAKEN_OVER: Final = Event(
     "taken_over",
-    "Another daemon leads now; this one ends, and waits once it is started again.",
+    "Another daemon leads now; this one exits, and is on standby once it is restarted.",
     "reason",
 )
 DIED_BEFORE: Final = Event(
@@ -96,12 +94,12 @@ BREAKER_HALF_OPEN: Final = Event(
 BREAKER_CLOSED: Final = Event("breaker_closed", "The scanner is used normally again.", "before")
 WINDOW_OVERRUN: Final = Event(
     "window_overrun",
-    "A scan ran on after the end of its window or into a blackout, for that many seconds.",
+    "A scan ran past the end of its window or into a blackout; `seconds` says for how long.",
     "task_id", "seconds", "reason",
 )  # fmt: skip
 LOGINS_FAIL: Final = Event(
     "logins_fail",
-    "Logins of a running scan fail on the first hosts, although the credential worked before.",
+    "Logins of a running scan fail on the first hosts although the credential worked before.",
     "task_id", "reason",
 )  # fmt: skip
 SCHEDULE_CHANGED: Final = Event(
@@ -122,8 +120,8 @@ SCHEDULE_TRIED_AGAIN: Final = Event(
 )  # fmt: skip
 SCHEDULE_SKIPPED: Final = Event(
     "schedule_skipped",
-    "A firing of a schedule was skipped; `in_row` counts those in a row because its task before "
-    "had not ended.",
+    "A firing of a schedule was skipped; `in_row` counts those skipped in a row because the "
+    "previous task had not ended.",
     "schedule", "nominal", "reason", "in_row",
 )  # fmt: skip
 SCHEDULE_FAILED: Final = Event(
@@ -133,12 +131,12 @@ SCHEDULE_FAILED: Final = Event(
 )  # fmt: skip
 DEADLINE_DELAYED: Final = Event(
     "deadline_delayed",
-    "A task cannot be canceled at its deadline at the moment; it is tried again.",
+    "A task cannot be canceled at its deadline at the moment; this is retried.",
     "task_id", "reason",
 )  # fmt: skip
 SCHEDULE_DELAYED: Final = Event(
     "schedule_delayed",
-    "A firing cannot take place at the moment; it is tried again.",
+    "A firing cannot take place at the moment; it is retried.",
     "schedule", "nominal", "reason",
 )  # fmt: skip
 EXCEPTION_CHANGED: Final = Event(
@@ -149,7 +147,7 @@ EXCEPTION_CHANGED: Final = Event(
 )  # fmt: skip
 EXCEPTION_EXPIRING: Final = Event(
     "exception_expiring",
-    "An exception for findings ends in that many seconds: extend it, or fix what it is about.",
+    "An exception for findings ends in `seconds`: extend it, or fix the findings.",
     "exception", "owner", "seconds",
 )  # fmt: skip
 DRIVER_FAILED: Final = Event(
@@ -252,14 +250,14 @@ TASK_EVENTS: Final[Mapping[str, str]] = {
     "stopped_by_calendar": "Its scan is stopped until scanning is allowed again.",
     "straggler_stopped": "This part is stopped so that idle slots can scan the rest of it.",
     "straggler_kept": "The scan of this part could not be stopped and continues.",
-    "rest_returned": "What parts that were stopped had left can be cut again.",
+    "rest_returned": "The remaining targets of stopped parts can be cut again.",
     "cut": "This part of a task was created.",
     "parts_waiting": "All parts of the task wait.",
     "parts_running": "A part of the task is running.",
     "parts_ended": "All parts of the task have ended; their results are being merged.",
     "retry_scheduled": "An attempt failed; another one will follow.",
     "retry_due": "The task is queued for its next attempt.",
-    "released": "An operator said that its lost scan does not run; its targets are free.",
+    "released": "An operator declared its lost scan dead; its targets are free.",
     "retried_by_operator": "An operator retried a dead letter.",
     "dead": "The task failed permanently and needs a person.",
 }
@@ -278,13 +276,20 @@ LEDGER_APPLIED: Final = Event(
     "task_id", "hosts", "late", "undated", "new", "resurfaced", "fixed", "unverified", "seconds",
 )  # fmt: skip
 LEDGER_BEHIND: Final = Event(
-    "ledger_behind", "Scans cannot be entered in the ledger now; tried again.", "reason", "waiting"
+    "ledger_behind",
+    "Scans cannot be entered in the ledger now; this is retried.",
+    "reason",
+    "waiting",
 )
 LEDGER_NOT_COPIED: Final = Event(
-    "ledger_not_copied", "The ledger cannot be copied to the database now; tried again.", "reason"
+    "ledger_not_copied",
+    "The ledger cannot be copied to the database now; this is retried.",
+    "reason",
 )
 FINDINGS_NOT_READ: Final = Event(
-    "findings_not_read", "Missing findings cannot be read from reports now; tried again.", "reason"
+    "findings_not_read",
+    "Missing findings cannot be read from reports now; this is retried.",
+    "reason",
 )
 REPORT_UNREADABLE: Final = Event(
     "report_unreadable", "A stored report is damaged; its findings are not read.", "reason"
@@ -299,7 +304,7 @@ REPORT_NOT_WRITTEN: Final = Event(
 )
 NOTIFICATION_FAILED: Final = Event(
     "notification_failed",
-    "A message could not be delivered and is tried again.",
+    "A message could not be delivered and is retried.",
     "route",
     "message",
     "tries",

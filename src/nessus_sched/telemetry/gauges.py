@@ -109,11 +109,9 @@ def _gauge(name: str, doc: str, labels: tuple[str, ...] = ()) -> GaugeMetricFami
 
 
 def _outbox(snapshot: Snapshot) -> Iterator[Metric]:
-    messages = _gauge(
-        "nessus_outbox_messages", "Messages that are not delivered.", ("route", "state")
-    )
+    messages = _gauge("nessus_outbox_messages", "Undelivered messages.", ("route", "state"))
     oldest = _gauge(
-        "nessus_outbox_oldest_seconds", "For how long the first message has waited.", ("route",)
+        "nessus_outbox_oldest_seconds", "How long the first message has waited.", ("route",)
     )
     for route, backlog in sorted(snapshot.outbox.items()):
         messages.add_metric((route, "waiting"), backlog.waiting)
@@ -150,7 +148,7 @@ def _totals(snapshot: Snapshot) -> Iterator[Metric]:
     yield exceptions
     yield GaugeMetricFamily(
         "nessus_window_overrun_seconds",
-        "For how long the longest scan has been running outside its window or in a blackout.",
+        "How long a scan has been running outside its window or in a blackout, at most.",
         value=snapshot.window_overrun,
     )
     counts: dict[tuple[str, str], int] = {}

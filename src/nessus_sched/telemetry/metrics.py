@@ -98,7 +98,7 @@ class Metrics:
         )
         self.launch_latency = Histogram(
             "nessus_launch_latency_seconds",
-            "Time from getting a slot to the running scan.",
+            "Time from getting a slot until the scan is running.",
             buckets=REQUEST_BUCKETS,
             registry=registry,
         )
@@ -159,19 +159,19 @@ class Metrics:
     def _calendar(self, registry: CollectorRegistry) -> None:
         self.schedule_firings = Counter(
             "nessus_schedule_firings",
-            "What became of the firings of schedules.",
+            "Firings of schedules, by outcome.",
             ["outcome"],
             registry=registry,
         )
         self.plan_starts = Counter(
             "nessus_plan_starts",
-            "Scans by whether they started within the interval that a plan had given.",
+            "Scans, by whether they started within the interval that a plan gave.",
             ["within"],
             registry=registry,
         )
         self.plan_ends = Counter(
             "nessus_plan_ends",
-            "Scans by whether they ended within the interval that a plan had given.",
+            "Scans, by whether they ended within the interval that a plan gave.",
             ["within"],
             registry=registry,
         )

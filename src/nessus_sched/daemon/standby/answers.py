@@ -103,8 +103,9 @@ def _refusal(tool: ToolDef, leader: WhoLeads) -> Callable[[Any, Call, Any], Awai
     async def refuse(_app: Any, _call: Call, _args: Any) -> Any:
         raise ToolError(
             "not_leading",
-            f"This daemon waits, and cannot do {tool.name}: {who(leader())}.",
-            "Ask that one, or again in half a minute; a client with `leaders` finds it by itself.",
+            f"This daemon is on standby and cannot do {tool.name}: {who(leader())}.",
+            "Ask that one, or try again in half a minute; a client with `leaders` finds it "
+            "automatically.",
         )
 
     return refuse
