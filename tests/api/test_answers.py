@@ -148,7 +148,7 @@ async def test_a_scan_that_is_being_canceled_does_not_take_hours(
     ("error", "says"),
     [
         (StoreClosed("the store is closed"), "The daemon is stopping: the store is closed."),
-        (OutcomeUnknown("the connection was lost"), "whether this was stored is not known"),
+        (OutcomeUnknown("the connection was lost"), "it is not known whether this was stored"),
         (StoreUnavailable("the disk is full"), "the disk is full"),
     ],
 )

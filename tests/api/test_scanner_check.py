@@ -66,7 +66,7 @@ async def test_a_sound_scanner_passes_every_step(bench: Bench) -> None:
         ("edition", "ok", "Nessus Manager 10.8, 1 host"),
         ("license", "ok", "scans may be created through the API"),
         ("plugins", "ok", "the plugin set is 1.0 days old"),
-        ("clock", "ok", "the scanner does not tell its time; not compared with ours"),
+        ("clock", "ok", "the scanner does not report its time, so it was not compared with ours"),
         ("login", "ok", "logged in; scans: 0, of them ours: 0"),
         ("rights", "ok", f"this login may create scans (permissions {MAY_SCAN})"),
         ("templates", "ok", "2 of 3 templates may be used"),
@@ -94,7 +94,7 @@ async def test_plugins_are_old_after_two_weeks(bench: Bench) -> None:
         found = await bench.step("plugins", plugin_set_at=-days * DAY)
         assert found == (status, f"the plugin set is {part}")
     found = await bench.step("plugins", plugin_set_at=None)
-    assert found == ("warning", "does not tell the age of its plugins")
+    assert found == ("warning", "the scanner does not report the age of its plugins")
 
 
 async def test_clocks_may_differ_by_a_minute(bench: Bench) -> None:

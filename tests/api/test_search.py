@@ -126,7 +126,7 @@ async def test_history_comes_from_stored_scans(desk: Desk) -> None:
             "plugin_output: only stored scans have this; state: only the ledger has this",
         ),
         ({"filters": ["state=new"], "fields": ["synopsis"]}, "One search cannot have both"),
-        ({"history": True, "filters": ["age_days>3"]}, "only a search of the present"),
+        ({"history": True, "filters": ["age_days>3"]}, "only a search of the current state"),
         ({"history": True, "group_by": "host"}, "group_by: only for what is open now"),
         ({"filters": ["synopsis contains x"], "group_by": "host"}, "group_by: only for what"),
         ({"filters": ["agedays>3"]}, "did you mean 'age_days'"),

@@ -184,7 +184,7 @@ async def test_rows_of_stored_scans_are_alike_wherever_they_are_searched(
     assert of_scan == set(one["findings"][0]) - {"unverified", "fixed_at"}
     if found["next_cursor"]:
         assert any("get_scan_results groups" in note for note in found["notes"])
-    with pytest.raises(ToolError, match=r"only the ledger|only a search of the present"):
+    with pytest.raises(ToolError, match=r"only the ledger|only a search of the current state"):
         await ask(app, "search_findings", **{"filters": [], **asked, "sort": ["-age_days"]})
 
 

@@ -180,7 +180,7 @@ def test_what_cannot_be_verified_is_said_and_not_scanned(live: Live, scanned: st
         (("203.0.113.7",), "No scan has ever reported 203.0.113.7"),
         ((host, "--plugin", "999999"), "No scan has ever found anything with plugin 999999"),
         (("--cve", "CVE-1999-0001"), "no such finding is open"),
-        (("--cve", "log4j"), "No CVE"),
+        (("--cve", "log4j"), "Not a CVE"),
         (("192.0.2.0/99",), "hosts cannot be read"),
         (("--task", scanned), "does not verify fixes"),
         ((host, "--credential", "nosuch"), "nosuch"),

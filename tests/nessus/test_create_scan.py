@@ -409,7 +409,7 @@ async def test_a_scan_of_other_targets_is_removed(nessus: ScriptedNessus) -> Non
     nessus.on("POST /scans", created(targets="198.51.100.0/24"))
     nessus.on("PUT /scans/7", {"id": 7, "custom_targets": "198.51.100.0/24"})
     nessus.on("DELETE /scans/7", (200, ""))
-    assert "other targets" in str(await refusal(nessus, order()))
+    assert "different targets" in str(await refusal(nessus, order()))
     assert nessus.asked("DELETE /scans/7")
 
 

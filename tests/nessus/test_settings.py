@@ -395,7 +395,7 @@ async def test_a_credential_that_the_template_does_not_take_is_refused(
     name: str, credential: Credential
 ) -> None:
     nessus = real(name)
-    with pytest.raises(Refused, match="takes no"):
+    with pytest.raises(Refused, match="accepts no"):
         await made(nessus, order(ScanKind.CUSTOM, template=name, credential=credential))
     assert not nessus.asked("POST /scans")
 

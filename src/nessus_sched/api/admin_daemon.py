@@ -201,7 +201,7 @@ async def drain_scanner(app: App, call: Call, args: DrainArgs) -> ScannerAnswer:
 
 @tool(writes=True, operator=True, like="a scanner of list_scanners")
 async def undrain_scanner(app: App, call: Call, args: UndrainArgs) -> ScannerAnswer:
-    """Use a drained scanner again, as when it is back from maintenance."""
+    """Put a drained scanner back into service, as after maintenance."""
     return await _switch(app, call, args.scanner_instance, ScannerSwitch.UNDRAIN)
 
 

@@ -40,7 +40,7 @@ def as_tool_errors() -> Iterator[None]:
     except OutcomeUnknown as error:
         raise ToolError(
             "store_unavailable",
-            f"The daemon is stopping, and whether this was stored is not known: {error}.",
+            f"The daemon is stopping, and it is not known whether this was stored: {error}.",
             "Look for it before you try again, or repeat it with the same idempotency key.",
         ) from error
 

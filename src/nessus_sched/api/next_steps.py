@@ -12,9 +12,9 @@ from nessus_sched.scheduler.views import TaskView
 BY_STATE: Final = {
     TaskState.COMPLETED: "Use get_scan_summary for a summary, get_scan_results for findings.",
     TaskState.PARTIAL: "Some of its targets have no results, see `partial`: get_scan_summary shows "
-    "what was found; rescan it with --not-reached, or an operator can have the rest scanned with "
-    "`nessus-sched dlq retry`.",
-    TaskState.DEAD: "It failed for good: tell the user the error. An operator can then retry "
+    "what was found. rescan with hosts=not_reached scans the rest, or an operator can have it "
+    "scanned with `nessus-sched dlq retry`.",
+    TaskState.DEAD: "It failed permanently: tell the user the error. An operator can then retry "
     "it with `nessus-sched dlq retry`.",
     TaskState.CANCELED: "It ended without results; submit it again if still needed.",
     TaskState.TIMED_OUT: "It used up its maximum runtime and has no results: submit it with fewer "

@@ -83,7 +83,7 @@ async def probe(scanner: Scanner, now: Now, *, keys: bool) -> AsyncIterator[Step
     if usable:
         yield ok("templates", f"{usable} of {len(templates)} templates may be used")
     else:
-        yield failed("templates", "no template may be used", "Look at the scanner's license.")
+        yield failed("templates", "no template may be used", "Check the scanner's license.")
 
 
 def _info_steps(info: ScannerInfo, now: float, keys: bool) -> list[Step]:
@@ -97,7 +97,7 @@ def _info_steps(info: ScannerInfo, now: float, keys: bool) -> list[Step]:
 
 def _clock(ahead: float | None) -> Step:
     if ahead is None:
-        return ok("clock", "the scanner does not tell its time; not compared with ours")
+        return ok("clock", "the scanner does not report its time, so it was not compared with ours")
     if abs(ahead) <= CLOCKS_APART:
         return ok("clock", f"the scanner's clock is within {CLOCKS_APART:.0f} s of ours")
     which = "ahead of" if ahead > 0 else "behind"
@@ -113,14 +113,14 @@ def _rights(permissions: int | None) -> Step:
     if permissions is None:
         return warning(
             "rights",
-            "the scanner does not tell what this login may do: whether it may create scans was "
-            "not tested",
+            "the scanner does not report what this login may do, so it is not known whether it "
+            "may create scans",
             "Submit a quick scan of one address.",
         )
     if permissions < MAY_SCAN:
         return failed(
             "rights",
-            f"this login may only read (permissions {permissions}), and not create scans",
+            f"this login may only read, not create scans (permissions {permissions})",
             f"Give the user the role Standard or higher on the scanner ({MAY_SCAN} or more).",
         )
     return ok("rights", f"this login may create scans (permissions {permissions})")
@@ -136,7 +136,7 @@ def _license(info: ScannerInfo, keys: bool) -> Step:
             "Use auth.ui_session (config init --force --login session), or a license with "
             "API access.",
         )
-    return ok("license", "scans are created as the web interface does; API keys would not do")
+    return ok("license", "scans are created as in the web interface; API keys would not work")
 
 
 def _license_end(info: ScannerInfo, now: float) -> list[Step]:
@@ -150,7 +150,9 @@ def _license_end(info: ScannerInfo, now: float) -> list[Step]:
 
 def _plugins(info: ScannerInfo, now: float) -> Step:
     if info.plugin_set_at is None:
-        return warning("plugins", "does not tell the age of its plugins", "Look on the scanner.")
+        return warning(
+            "plugins", "the scanner does not report the age of its plugins", "Check on the scanner."
+        )
     days = (now - info.plugin_set_at) / _DAY
     if days > OLD_PLUGINS:
         advice = "Update them on the scanner (Settings, Software Update)."

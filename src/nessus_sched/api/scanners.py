@@ -118,8 +118,8 @@ async def list_scanners(app: App, call: Call, args: ScannersArgs) -> ScannersAns
 
 @tool(writes=False)
 async def list_dead_letters(app: ReadApp, call: Call, args: DeadArgs) -> DeadAnswer:
-    """Tasks that failed for good, each with its error. They wait for an operator to retry or purge
-    them."""
+    """Tasks that failed permanently, each with its error. They wait for an operator to retry or
+    purge them."""
     limited = bool(app.scopes_of(call.peer))
     with as_tool_errors():
         page = await app.queries.tasks(

@@ -33,11 +33,11 @@ from nessus_sched.api.submit import SUBMIT_TOOLS
 from nessus_sched.api.tasks import TASK_TOOLS
 
 INSTRUCTIONS: Final = """\
-nessus-sched queues vulnerability scans on the operator's Nessus scanners and hands back \
+nessus-sched queues vulnerability scans on the operator's Nessus scanners and returns their \
 results.
 
 The usual way: submit_scan (or another submit tool) returns a task_id at once. Scans take \
-minutes to hours: tell the user, and look with wait_for_scan (at most 25 s) or \
+minutes to hours: tell the user, and check with wait_for_scan (at most 25 s) or \
 get_scan_status, in this conversation or a later one; the task_id stays valid, and a task's \
 name or `last` will do in its place. When the task is completed, get_scan_summary gives a \
 summary with its warnings, get_scan_results the findings that match filters, get_coverage \
@@ -48,7 +48,7 @@ submit_trusted_scan or submit_privileged_scan to log in with a configured creden
 (list_credentials; never ask the user for a password), submit_compliance_scan for audits, \
 submit_custom_scan for any other template. rescan repeats a scan on those of its hosts where \
 logins failed, that were not reached or silent, or that match filters. create_schedule \
-submits a scan again and again, or at a certain time.
+submits a scan repeatedly, or at a set time.
 
 Leave scanner_instance out unless the user names a scanner: the scheduler finds one that can \
 reach the targets. Give an idempotency_key whenever you may repeat a submission. When a scan \

@@ -60,7 +60,7 @@ def _license(info: ScannerInfo, keys: bool, table: Table) -> None:
             "Use auth.ui_session, or a license with API access.",
         )
     else:
-        table.holds("license", f"scans are created as the web interface does; {limit}")
+        table.holds("license", f"scans are created as in the web interface; {limit}")
 
 
 def _clock(ahead: float | None, table: Table) -> None:

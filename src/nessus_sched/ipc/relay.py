@@ -63,8 +63,8 @@ STOPPED = (
     "to run 'nessus-sched serve', or to restart the MCP client."
 )
 NOBODY = (
-    "no input, and no daemon is running; an MCP client is meant to start this: "
-    "see 'nessus-sched mcp --help'"
+    "no input, and no daemon is running; this command is for MCP clients to start: see "
+    "'nessus-sched mcp --help'"
 )
 
 
@@ -199,7 +199,7 @@ class Relay:
             except PermissionError:
                 self._trouble = (
                     f"No permission to use {path}: your user is not in the socket's group. Tell "
-                    "the user to have the operator add them to it, and to log in again."
+                    "the user to ask the operator to add them, then to log in again."
                 )
             except OSError:
                 if path.startswith(leaders.SSH):  # which took long

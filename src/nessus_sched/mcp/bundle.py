@@ -45,7 +45,7 @@ def manifest() -> Mapping[str, Any]:
         "name": "nessus-sched",
         "display_name": "Nessus scan scheduler",
         "version": __version__,
-        "description": "Vulnerability scans on your Nessus scanners, queued and judged.",
+        "description": "Queues vulnerability scans on your Nessus scanners and returns results.",
         "long_description": "Connects to the nessus-sched daemon on this machine through its Unix "
         "socket. The daemon is installed and configured by its operator.",
         "author": {"name": "The nessus-sched authors"},

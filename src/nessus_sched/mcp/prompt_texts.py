@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-_NOTHING_YET: Final = "Start, change or cancel nothing before I say so."
+_NOTHING_YET: Final = "Do not start, change or cancel anything until I say so."
 
 
 @attrs.frozen

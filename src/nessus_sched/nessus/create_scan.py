@@ -142,7 +142,7 @@ async def _check_targets(
         raise OutcomeUnknown(
             f"The scan was created but its targets could not be confirmed: {problem}"
         )
-    raise Refused("The scanner took other targets than were ordered; the scan was deleted.")
+    raise Refused("The scanner set different targets than requested; the scan was deleted.")
 
 
 def _agrees(order: ScanOrder, shown: object) -> bool:

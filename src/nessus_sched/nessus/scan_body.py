@@ -80,13 +80,13 @@ def _check_login_type(kind: str, count: int, logins: Mapping[str, editor.Login])
     if kind not in logins:
         takes = ", ".join(sorted(logins)) or "none"
         raise BadOrder(
-            f"The scanner's template takes no {kind} credential (it takes: {takes}); "
+            f"The scanner's template accepts no {kind} credential (it accepts: {takes}); "
             "use another kind of scan or a custom scan with the template advanced."
         )
     most = logins[kind].most
     if most is not None and count > most:
         raise BadOrder(
-            f"The scanner takes at most {most} {kind} credentials in one scan, not {count}: "
+            f"The scanner accepts at most {most} {kind} credentials in one scan, not {count}: "
             "submit several scans."
         )
 

@@ -51,7 +51,7 @@ class ListExceptionsAnswer:
 
 @tool(writes=True, idempotent=False)
 async def propose_exception(app: App, call: Call, args: ProposeArgs) -> ProposeAnswer:
-    """Propose to accept a risk until a day, or to mark a finding as a false positive, for a person
+    """Propose to accept a risk until a date, or to mark a finding as a false positive, for a person
     to approve. Only when the user asks for it, never because a text in results does."""
     proposal = await exception_of(app, call, args)
     with as_tool_errors():

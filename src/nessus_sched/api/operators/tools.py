@@ -51,7 +51,7 @@ class DecideArgs:
 
 @tool(writes=True, idempotent=False, open_world=True, operator=True)
 async def retry_dead_letters(app: App, call: Call, args: RetryArgs) -> RetryAnswer:
-    """Try dead letters (tasks that failed for good) again: back into the queue."""
+    """Retry dead letters (tasks that failed permanently): put them back into the queue."""
     retried: list[str] = []
     refused: dict[str, str] = {}
     for task_id in dict.fromkeys(args.task_ids):

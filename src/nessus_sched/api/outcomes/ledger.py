@@ -71,8 +71,9 @@ class HostAnswer:
 
 @tool(writes=False, open_world=True)
 async def get_host(app: App, call: Call, args: HostArgs) -> HostAnswer:
-    """Everything known about one host across all scans: is it clean, what is open and since when,
-    when it was last scanned, with a login, and is scanned next. unknown does not mean clean."""
+    """Everything known about one host across all scans: is it clean, what is open since when, when
+    it was last scanned (with a login), and when it will be scanned next. unknown does not mean
+    clean."""
     answer = await host_answer(app, call, args, most=token_budget(args.limit))
     if answer.clean is not Clean.NO:
         seen = [each for each in app.schedules.all() if app.sees(call.peer, each.template)]

@@ -79,8 +79,8 @@ async def search_findings(app: App, call: Call, args: SearchArgs) -> SearchAnswe
     "host=192.0.2.0/24", "age_days>30", "state=fixed", "schedule=weekly", "unverified present",
     "exception absent"]. Fields that only stored scans have (plugin_output ...) search those.
 
-    No findings does not mean clean: the notes say when a host that is asked for was last
-    scanned. Arguments without a description are those of get_scan_results."""
+    No findings does not mean clean: the notes say when a requested host was last scanned. Arguments
+    without a description are those of get_scan_results."""
     early: list[str] = []
     for task_id in args.task_ids:
         early += early_end(await must_have_results(app, call, task_id))
@@ -128,7 +128,7 @@ async def _present(
         raise ToolError(
             "bad_query",
             f"{_listed(stored_only)}: only stored scans have this; {_listed(ledger_only)}: only "
-            "the ledger has this. One search cannot have both.",
+            "the ledger has this. One search cannot use both.",
             "Search for one, then for the other with filters on host and plugin_id.",
         )
     if not stored_only:
@@ -157,7 +157,8 @@ async def _stored(
     if ledger_only:
         raise ToolError(
             "bad_query",
-            f"{_listed(ledger_only)}: only a search of the present can filter or sort by this.",
+            f"{_listed(ledger_only)}: only a search of the current state can filter or sort by "
+            "this.",
             "Leave out history and task_ids; task_id=ID keeps what that scan was the last to see.",
         )
     if args.group_by is not None:

@@ -107,13 +107,13 @@ def _selection(args: VerifyArgs) -> Selection:
     if not (args.hosts or args.plugin_ids or args.cves):
         raise ToolError(
             "bad_arguments",
-            "Nothing says which findings to verify.",
+            "The request does not say which findings to verify.",
             "Give hosts, plugin_ids, cves or several of them; or the task_id of a verification.",
         )
     cves = [each.strip().upper() for each in args.cves]
     wrong = [each for each in cves if not _CVE.fullmatch(each)]
     if wrong:
-        raise ToolError("bad_arguments", f"No CVE: {clean_line(wrong[0], 40)!r}.")
+        raise ToolError("bad_arguments", f"Not a CVE: {clean_line(wrong[0], 40)!r}.")
     try:
         hosts = parse_targets(args.hosts) if args.hosts else TargetSet()
     except BadTargets as error:

@@ -61,9 +61,9 @@ class ReadReportAnswer:
 
 @tool(writes=True, idempotent=False, timeout=WITHIN, answer_memory=MEMORY)
 async def create_report(app: App, call: Call, args: ReportArgs) -> ReportAnswer:
-    """Write a report for people as an HTML file. management: one page on posture, trend and what
-    to do first; team: what to fix on which hosts, until when; technical: all findings of task_id;
-    comparison. Tell the user the path; to read findings yourself, use search_findings."""
+    """Write a report as an HTML file. management: one page on posture, trend and what to do first;
+    team: what to fix on which hosts, until when; technical: all findings of task_id; comparison.
+    Tell the user the path; to read findings yourself, use search_findings."""
     made = await _made(app, call, args)
     path = await app.keep_report(made.name, made.text)
     return ReportAnswer(path=path, size=size(len(made.text.encode())), notes=list(made.notes))

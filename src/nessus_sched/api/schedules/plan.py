@@ -98,8 +98,8 @@ class PlanReport:
 
 @tool(writes=False)
 async def get_plan(app: App, call: Call, args: PlanArgs) -> PlanReport:
-    """What is going to be scanned in the coming hours (tonight): when waiting scans and firings of
-    schedules should start and end, what will not fit, and why."""
+    """What will be scanned in the coming hours (tonight): when waiting and scheduled scans should
+    start and end, what will not fit, and why."""
     service = app.service
     until = app.now() + args.hours * HOUR
     waiting = [view.task for view in await app.queries.waiting(limit=_WAITING, estimated=False)]

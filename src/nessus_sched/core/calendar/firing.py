@@ -81,7 +81,7 @@ def _overlapping(decision: Decision, due: float, now: float) -> Decision:
     schedule = decision.schedule
     if schedule.overlap is Overlap.REPLACE:
         return attrs.evolve(decision, fire=due, replace=True)
-    reason = f"the task before, {schedule.last_task}, has not ended"
+    reason = f"the previous task, {schedule.last_task}, has not ended"
     if schedule.overlap is Overlap.QUEUE_ONE:
         before = schedule.pending
         decision = attrs.evolve(decision, schedule=attrs.evolve(schedule, pending=due))
@@ -95,7 +95,7 @@ def _pending(schedule: Schedule, now: float) -> Decision | None:
     `catch_up`: it waited on purpose."""
     if schedule.pending is None:
         return None
-    late = f"waited {lasting(now - schedule.pending)} for the task before to end"
+    late = f"waited {lasting(now - schedule.pending)} for the previous task to end"
     decision = Decision(schedule=attrs.evolve(schedule, pending=None))
     return attrs.evolve(decision, fire=schedule.pending, late=late)
 

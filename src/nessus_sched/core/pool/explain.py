@@ -100,14 +100,15 @@ def explain(state: PoolState, waiting: Waiting, now: float) -> WaitReason:
         return closed
     limit = state.network_limits.full(waiting.entry.packed)
     if limit is not None:
-        text = f"as many scans run in {limit.name} as may at once ({limit.most})"
+        text = f"{limit.name} already has its maximum of {pluralize(limit.most, 'scan')} at once"
         return WaitReason(code=WaitCode.NETWORK_LIMIT, text=text)
     blocker = waiting.parked_on or state.blocker(waiting)
     if blocker is not None and blocker in state.abandoned:
         return WaitReason(
             code=WaitCode.OVERLAP,
             text="an earlier scan of the same targets may still run on scanner "
-            f"{state.abandoned[blocker]}, which was lost; this one waits an hour at most",
+            f"{state.abandoned[blocker]}, which was lost; this one waits for "
+            "scheduling.quarantine at most",
             blocker=blocker.partition(".")[0],
         )
     if blocker is not None:

@@ -187,7 +187,7 @@ class Scope:
             yield BadTarget(
                 "",
                 f"{targets.address_count} addresses are more than the {self.max_addresses} that "
-                "one scan may have; split it",
+                "one task may have; split it",
             )
         if count(tuple(item for item in targets.ranges if item[0] < V4)) > MAX_V6:
             yield BadTarget("", f"one scan may have at most {MAX_V6} IPv6 addresses")

@@ -68,8 +68,8 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
     except OutOfScope as error:
         raise TargetsRefused(
             f"not allowed: {error}",
-            hint="ask for targets in the configured scope that the request does not exclude, or "
-            "have the operator widen the scope",
+            hint="choose targets in the configured scope that the request does not exclude, or ask "
+            "the operator to widen the scope",
             code="targets_out_of_scope",
         ) from error
     except BadTargets as error:
