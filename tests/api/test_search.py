@@ -125,7 +125,7 @@ async def test_history_comes_from_stored_scans(desk: Desk) -> None:
             {"filters": ["plugin_output contains x", "state=new"]},
             "plugin_output: only stored scans have this; state: only the ledger has this",
         ),
-        ({"filters": ["state=new"], "fields": ["synopsis"]}, "One search cannot have both"),
+        ({"filters": ["state=new"], "fields": ["synopsis"]}, "One search cannot use both"),
         ({"history": True, "filters": ["age_days>3"]}, "only a search of the current state"),
         ({"history": True, "group_by": "host"}, "group_by: only for what is open now"),
         ({"filters": ["synopsis contains x"], "group_by": "host"}, "group_by: only for what"),

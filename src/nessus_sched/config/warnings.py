@@ -56,7 +56,7 @@ def _windows(config: Config, now: float) -> Iterator[str]:
         opens = next_opening([rule, *everywhere], now)
         if opens is None:
             but = " outside blackouts" if rule.is_open(now) or rule.opens(now) else ""
-            yield f"{rule.text} does not open within a year{but}: what it applies to never runs"
+            yield f"{rule.text} does not open within a year{but}: the scans it applies to never run"
         elif opens.length < config.scheduling.part_duration:
             yield (
                 f"{rule.text} is open for {duration(opens.length)} at most, which is less than "
@@ -87,7 +87,7 @@ def _store(config: Config) -> Iterator[str]:
     if "sslmode=verify-full" not in options.split("&"):
         yield (
             "store: without sslmode=verify-full in its URL, an attacker on the network can read "
-            "what the database gets, and answer in its place"
+            "everything sent to the database, and impersonate it"
         )
 
 

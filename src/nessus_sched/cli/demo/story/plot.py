@@ -175,7 +175,7 @@ async def _end(stage: Stage, narrator: Narrator) -> Ending:
     begin = datetime.fromtimestamp(BEGIN, UTC).isoformat()
     made = await stage.desk.operate("read_report", kind="management", since=begin)
     first = pluralize(made["rows"], "solution")
-    narrator.tell(Chapter.REPORT, f"report for management: what to do first, of {first}")
+    narrator.tell(Chapter.REPORT, f"management report: what to do first, out of {first}")
     changes = await stage.desk.call("get_changes", since=begin, limit=1)
     found = await stage.desk.call("search_findings", filters=["severity>=low"], page_size=1)
     listed = await stage.desk.call("list_tasks", limit=100)
