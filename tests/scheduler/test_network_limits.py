@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import attrs
 import pytest
@@ -82,6 +84,40 @@ async def test_a_reload_changes_the_limit(
         await w.fleet.apply(attrs.evolve(config, networks=()))
         await trio.sleep(60)
         assert len(found["a"].active()) == 5
+
+
+@pytest.mark.parametrize("why", ["scanner", "hours", "targets", "canceled"])
+async def test_what_has_room_does_not_wait_behind_what_cannot_start_anyway(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, why: str
+) -> None:
+    """Many tasks that wait for room in the network, first those that cannot use it."""
+    found = {name: FakeScanner(virtual_now()) for name in "ab"}
+    limit = attrs.evolve(LIMIT, max_concurrent_scans=1)
+    config = config_of(tmp_path, *(scanner_settings(name, 3) for name in "ab"), networks=(limit,))
+    async with world(config, found) as w:
+        first = await w.running("192.0.2.1", scanner_instance="b")
+        found["b"].duration = lambda _order: 30 * 86400.0
+        changes: Mapping[str, Any] = {
+            "scanner": {"scanner_instance": "a"},
+            "hours": {"between": "00:00-01:00"},
+        }.get(why, {})
+        more = ("198.51.100.1",) if why == "targets" else ()
+        others = [await w.submit(f"192.0.2.{n}", *more, **changes) for n in range(2, 32)]
+        last = await w.submit("192.0.2.100")
+        await trio.sleep(60)
+        if why == "scanner":
+            await w.operator.switch("a", "drain", actor="op")
+        elif why == "targets":
+            await w.running("198.51.100.1", scanner_instance="b")
+        elif why == "canceled":
+            for name in "ab":
+                await w.operator.switch(name, "drain", actor="op")
+        await w.settled(first.task_id)
+        if why == "canceled":
+            for task in others:
+                await w.service.cancel(task.task_id, actor="me")
+            await w.operator.switch("b", "undrain", actor="op")
+        await w.until(last.task_id, TaskState.RUNNING, within=60)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from nessus_sched.core.calendar.timetable import Timetable
+from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.network_limits import NetworkLimit, NetworkLimits
 from nessus_sched.core.pool.queues import Waiting
 from nessus_sched.core.pool.scanners import PoolScanner
@@ -16,8 +17,8 @@ from nessus_sched.core.pool.state import PoolState
 from nessus_sched.core.pool.task_mover import TaskMover
 
 RESUMED: Final = 10
-"""Tasks that are looked at again when there is room in a network: the first may be blocked
-otherwise."""
+"""Tasks of each queue that are looked at again when there is room in a network; more if they cannot
+use it."""
 _IN_NETWORK: Final = "network "
 _UNTIL: Final = "calendar "
 """Begin the keys at which tasks are parked that wait for room in a network, or for a time."""
@@ -47,10 +48,19 @@ class Gate:
         until = state.no_time_until(entry, now)
         if until is not None:
             self._defer(waiting, until, now)
+            self.passed_over(entry, now)
         elif waiting.scanner_id is not None and entry.pinned is None:
             state.queues.move(waiting, None)
             self.mover.wake_all(now)
         return False
+
+    def passed_over(self, entry: QueueEntry, now: float) -> None:
+        """A task will not start now, for another reason: others may use the room in its
+        networks."""
+        limits = self.state.network_limits
+        for limit in limits.of(entry.packed):
+            if limits.running(limit) < limit.most:
+                self._resume(f"{_IN_NETWORK}{limit.name}", now, most=1)
 
     def ended(self, task_id: str, now: float) -> None:
         """A scan has ended: there may be room in networks."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from heapq import nsmallest
 from operator import itemgetter
 from typing import Final
 
 from nessus_sched.core.pool.entry import QueueEntry
-from nessus_sched.core.pool.queues import GroupName, ParkedGroup, Waiting
+from nessus_sched.core.pool.queues import GroupName, Key, ParkedGroup, QueueName, Waiting
 from nessus_sched.core.pool.spans import Spans, touched
 from nessus_sched.core.targets.packed import PackedTargets
 
@@ -120,16 +121,16 @@ class OverlapGuard:
 
     def park(self, waiting: Waiting, blocker: str) -> ParkedGroup:
         """The group in which it waits from now on."""
-        group = self._join(waiting, blocker)
+        group = self._join(waiting, blocker, deferred=False)
         waiting.blocked += 1
         if waiting.blocked >= PATIENCE and waiting.entry.task_id not in self._claimed:
             self._claim(waiting.entry)
         return group
 
-    def _join(self, waiting: Waiting, blocker: str) -> ParkedGroup:
+    def _join(self, waiting: Waiting, blocker: str, *, deferred: bool) -> ParkedGroup:
         name: GroupName = (None, waiting.queue_name, waiting.entry.packed)
         group = self._groups.setdefault(blocker, {}).setdefault(
-            name, ParkedGroup(blocker=blocker, name=name)
+            name, ParkedGroup(blocker=blocker, deferred=deferred, name=name)
         )
         insort(group.members, waiting.key)
         return group
@@ -170,18 +171,20 @@ class OverlapGuard:
     def defer(self, waiting: Waiting, key: str) -> ParkedGroup:
         """Parks an entry at something that is not a task, without a claim; `resume` returns it."""
         waiting.blocked = 0
-        return self._join(waiting, key)
+        return self._join(waiting, key, deferred=True)
 
     def resume(self, key: str, *, most: int | None = None) -> list[str]:
-        """The entries that were deferred with that key, or the first `most` of them; they are no
-        longer parked."""
+        """The entries that were deferred with that key, or the first `most` of each queue; they are
+        no longer parked."""
         groups = self._groups.get(key, {})
-        members = (
-            (member, name)
-            for name, group in groups.items()
-            for member in group.members[: most or len(group.members)]
-        )
-        found = nsmallest(most, members, key=itemgetter(0)) if most else list(members)
+        queues = defaultdict[QueueName, list[tuple[Key, GroupName]]](list)
+        for name, group in groups.items():
+            queues[name[1]] += ((member, name) for member in group.members[:most])
+        found = [
+            each
+            for members in queues.values()
+            for each in (nsmallest(most, members, key=itemgetter(0)) if most else members)
+        ]
         for member, name in found:
             group = groups[name]
             del group.members[bisect_left(group.members, member)]

@@ -128,6 +128,7 @@ class Pool(PoolQueries):
             blocker = self._state.blocker(waiting)
             if blocker is not None:
                 self._mover.park(waiting, blocker)
+                self.gate.passed_over(waiting.entry, now)
             elif self.gate.admits(scanner, waiting, now):
                 scanner.suspension.begin(waiting.entry.task_id)
                 self._mover.start(scanner, waiting, now)
@@ -186,6 +187,7 @@ class Pool(PoolQueries):
         self._mover.unpark(self._state.guard.end(task_id), now)
         if waiting.scanner_id is not None:
             self._state.forget_if_unused(self._state.scanner(waiting.scanner_id))
+        self.gate.passed_over(waiting.entry, now)
         return waiting.entry
 
     def narrow(self, entry: QueueEntry, now: float) -> None:

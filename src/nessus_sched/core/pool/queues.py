@@ -39,9 +39,11 @@ GroupName = tuple[str | None, QueueName, PackedTargets]
 @attrs.define(kw_only=True, eq=False)
 class ParkedGroup:
     """A parking group of the overlap guard: entries of one queue with equal targets that
-    wait for `blocker` to end. `members` are their keys, sorted."""
+    wait for `blocker` to end, a task or, if `deferred`, something else. `members` are their keys,
+    sorted."""
 
     blocker: str
+    deferred: bool = False
     name: GroupName
     members: list[Key] = attrs.field(factory=list)
 
