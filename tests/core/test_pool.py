@@ -8,9 +8,11 @@ from nessus_sched.core.calendar.periods import Period
 from nessus_sched.core.calendar.timetable import Rule, Timetable
 from nessus_sched.core.calendar.zones import parse_moment
 from nessus_sched.core.pool.breaker import BreakerState
+from nessus_sched.core.pool.network_limits import NetworkLimit
 from nessus_sched.core.pool.routing import RoutingCase
 from nessus_sched.core.pool.state import PoolSettings, UnknownScanner
 from nessus_sched.core.pool.wait_reasons import WaitCode
+from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Priority
 from support.pools import FREE_FOR_ALL, WatchedPool, entry, spec
 
@@ -480,6 +482,40 @@ def test_what_has_time_on_a_faster_scanner_only_goes_there() -> None:
     assert not pool.take_all("slow", 2500.0)
     pool.gate.look(9000.0)
     assert pool.take_all("slow", 9000.0) == ["t3"]
+
+
+def test_what_seemed_to_have_no_time_says_when_that_is_looked_at_again() -> None:
+    pool = WatchedPool([spec("a", 1)])
+
+    def takes(seconds: float, first: int) -> None:
+        for order in range(first, first + 130):
+            pool.adopt("a", entry(order), 0.0)
+            pool.release(f"t{order}", seconds, finished=True)
+
+    takes(7000.0, 1000)
+    opened = Period(zone="UTC", dates=((0.0, 3600.0), (9000.0, 99_000.0)))
+    rules = (Rule(name="w", period=opened, blackout=False),)
+    pool.gate.set_timetable(Timetable(rules=rules), lambda now: now, 0.0)
+    pool.place(entry(1), 0.0)
+    assert not pool.take_all("a", 0.0)
+    assert "run past" in pool.wait_reason("t1", 0.0).text
+    takes(100.0, 2000)
+    reason = pool.wait_reason("t1", 100.0)
+    assert (reason.code, reason.blocker) == (WaitCode.WINDOW, None)
+    assert "again at Thu 1970-01-01 01:00 UTC" in reason.text
+
+
+def test_what_waits_behind_others_for_room_in_a_network_says_so() -> None:
+    pool = WatchedPool([spec("a", 50)])
+    ranges = parse_targets("10.0.0.0/8").ranges
+    pool.gate.set_network_limits([NetworkLimit(name="10.0.0.0/8", ranges=ranges, most=1)], 0.0)
+    for order in range(1, 31):
+        pool.place(entry(order), 0.0)
+    assert pool.take_all("a", 0.0) == ["t1"]
+    assert pool.wait_reason("t30", 0.0).code is WaitCode.NETWORK_LIMIT
+    pool.release("t1", 1.0)
+    reason = pool.wait_reason("t30", 1.0)
+    assert (reason.code, reason.blocker) == (WaitCode.BEHIND, None)
 
 
 def test_pauses_do_not_count_as_running() -> None:

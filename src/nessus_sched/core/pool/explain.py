@@ -102,6 +102,8 @@ def explain(state: PoolState, waiting: Waiting, now: float) -> WaitReason:
     if limit is not None:
         text = f"{limit.name} already has its maximum of {pluralize(limit.most, 'scan')} at once"
         return WaitReason(code=WaitCode.NETWORK_LIMIT, text=text)
+    if waiting.group is not None and waiting.group.deferred:
+        return _deferred(state, waiting.group.blocker)
     blocker = waiting.parked_on or state.blocker(waiting)
     if blocker is not None and blocker in state.abandoned:
         return WaitReason(
@@ -119,6 +121,17 @@ def explain(state: PoolState, waiting: Waiting, now: float) -> WaitReason:
             blocker=blocker,
         )
     return _in_turn(state, waiting, usable, now)
+
+
+def _deferred(state: PoolState, key: str) -> WaitReason:
+    """Why a task waits that was found to have no time or no room, and has now."""
+    until = state.deferred.get(key)
+    if until is None:
+        text = "others that waited for room in the same network go first"
+        return WaitReason(code=WaitCode.BEHIND, text=text)
+    when = local_text(until, state.timetable.zone) if until < math.inf else "the next change"
+    text = f"there seemed to be no time for it; that is looked at again at {when}"
+    return WaitReason(code=WaitCode.WINDOW, text=text)
 
 
 def _no_time(
