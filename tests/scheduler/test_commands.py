@@ -353,7 +353,7 @@ async def test_a_scanner_that_does_not_stop_a_scan_does_not_hold_it_up(
         done = await w.settled(task.task_id, within=3 * 3600)
         assert done.state is (TaskState.CANCELED if canceled else TaskState.TIMED_OUT)
         assert done.last_error is not None
-        assert "has not done it" in done.last_error.message
+        assert "but has not done so" in done.last_error.message
         assert scanner.requests["stop"] < 150
 
 

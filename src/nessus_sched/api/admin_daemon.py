@@ -69,7 +69,7 @@ class DrainArgs:
     at: str | None = field(
         "When, instead of now: '18:00', '8h' or a date and time.", default=None, max_length=40
     )
-    until: str | None = field("When to end it, likewise.", default=None, max_length=40)
+    until: str | None = field("When to end it, in the same form.", default=None, max_length=40)
 
 
 @attrs.frozen(kw_only=True)

@@ -51,7 +51,7 @@ class LoginRow:
     full: int = field("Logged in fully.")
     partial: int = field("Logged in, but not privileged enough or not everywhere.")
     failed: int = field("Logins failed.")
-    others: list[str] = field("Credentials that the scan had besides: the figures are of all.")
+    others: list[str] = field("Other credentials of the scan; the figures cover all of them.")
 
 
 @attrs.frozen(kw_only=True)
@@ -106,7 +106,7 @@ async def list_scan_templates(app: App, call: Call, args: TemplatesArgs) -> Temp
             for each in templates
         ]
         return TemplatesAnswer(scanner_instance=name, templates=rows, untrusted=NAMES)
-    raise ToolError("scanner_unavailable", clean_line(trouble, 500), "list_scanners tells more.")
+    raise ToolError("scanner_unavailable", clean_line(trouble, 500), "See list_scanners.")
 
 
 @tool(writes=False)

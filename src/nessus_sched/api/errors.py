@@ -29,7 +29,7 @@ def as_tool_errors() -> Iterator[None]:
         raise ToolError("bad_query", str(error)) from error
     except NoFindings as error:
         raise ToolError(
-            "no_results", str(error), "get_scan_status tells whether they are still to come."
+            "no_results", str(error), "get_scan_status says whether they are still pending."
         ) from error
     except StoreUnavailable as error:
         raise ToolError("store_unavailable", str(error), "Try again later.") from error

@@ -71,7 +71,7 @@ class QueryArgs:
         "`next_cursor` of the page before.", once=True, default=None, max_length=2000
     )
     max_bytes: int = field(
-        "Bytes of findings at most.",
+        "Maximum bytes of findings.",
         once=True,
         default=USUAL_BYTES,
         minimum=2000,

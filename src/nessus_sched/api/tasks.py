@@ -45,7 +45,7 @@ class TaskArgs:
 
 @attrs.frozen(kw_only=True)
 class CancelArgs(TaskArgs):
-    discard: bool = field("Throw away what a running scan has found.", default=False)
+    discard: bool = field("Discard what a running scan has found.", default=False)
 
 
 @attrs.frozen(kw_only=True)

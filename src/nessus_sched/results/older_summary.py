@@ -30,6 +30,7 @@ def upgraded(summary: Mapping[str, Any]) -> Mapping[str, Any]:
         "code": CHECKS_AMONG_FINDINGS,
         "message": "An older version stored this summary: its counts by severity include "
         f"{pluralize(sum(checks.values()), 'compliance check')}.",
-        "advice": "Its findings, counted again, have them apart: get_scan_results, `results show`.",
+        "advice": "To see them separately, count the findings again: get_scan_results, "
+        "`results show`.",
     }
     return {**found, "warnings": [*summary.get("warnings", ()), warning]}

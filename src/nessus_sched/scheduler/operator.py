@@ -111,14 +111,17 @@ class OperatorControls:
         told = [run for run in runs if run.task.state in HOLDS_SLOT]
         halted = desired is RequestedState.PAUSE
         command = Command(
-            desired=desired, actor=actor, cause=f"everything was told to {running}", halted=halted
+            desired=desired,
+            actor=actor,
+            cause=f"all running scans were asked to {running}",
+            halted=halted,
         )
         if halted:  # what its submitter has paused stays so when everything is resumed
             told = [run for run in told if run.wanted is RequestedState.RUN]
         try:
             return sum([await run.obey(command) for run in told])
         except StoreUnavailable as error:
-            raise StoreDown(f"some scans were not told: {error}") from error
+            raise StoreDown(f"some scans were not asked: {error}") from error
 
     async def resume_all(self, *, actor: str) -> None:
         """Lets scans start again; `Service.resume_halted` does it for those that were paused."""

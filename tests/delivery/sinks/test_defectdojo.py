@@ -195,7 +195,7 @@ async def test_a_whole_scan_closes_what_is_gone_and_opens_what_is_back(place: Pl
     ("changes", "why"),
     [
         ({"doubt": "logins failed"}, "logins failed"),
-        ({"targets": ("192.0.2.0/25",)}, "it had fewer targets than the scans before"),
+        ({"targets": ("192.0.2.0/25",)}, "it had fewer targets than earlier scans"),
     ],
 )
 async def test_any_other_scan_closes_nothing(
@@ -218,7 +218,7 @@ async def test_scans_of_several_kinds_never_close(place: Place) -> None:
     assert place.dojo.active("weekly DMZ") == {A, B, C}
     assert place.description[1:] == [
         "nessus-sched scans: of several kinds",
-        "nessus-sched note: t-4 closed nothing: not all scans before looked for the same things",
+        "nessus-sched note: t-4 closed nothing: not all earlier scans looked for the same things",
     ]
 
 

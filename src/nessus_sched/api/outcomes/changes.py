@@ -26,16 +26,16 @@ from nessus_sched.results.model import SEVERITIES
 USUAL_DAYS: Final = 7
 _CURSOR: Final = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18}){4}")
 _UNSEEN: Final = {
-    Reason.UNKNOWN: "what the scan before could see is unknown",
-    Reason.REPORT_INCOMPLETE: "the report of the scan before was incomplete",
-    Reason.HOST_DOWN: "the host did not answer the scan before",
+    Reason.UNKNOWN: "what the previous scan could see is unknown",
+    Reason.REPORT_INCOMPLETE: "the report of the previous scan was incomplete",
+    Reason.HOST_DOWN: "the host did not answer the previous scan",
     Reason.HOST_CHANGED: "another machine has the address now",
-    Reason.HOST_UNFINISHED: "the scan before did not finish the host",
-    Reason.CHECK_NOT_RUN: "the audit before did not have the check",
-    Reason.PLUGIN_NOT_RUN: "the scan before did not run the plugin",
-    Reason.SETTINGS_WEAKER: "the scan before was less thorough",
-    Reason.LOGIN_FAILED: "the scan before did not log in as well",
-    Reason.PORT_NOT_SCANNED: "the scan before did not scan the port",
+    Reason.HOST_UNFINISHED: "the previous scan did not finish the host",
+    Reason.CHECK_NOT_RUN: "the previous audit did not have the check",
+    Reason.PLUGIN_NOT_RUN: "the previous scan did not run the plugin",
+    Reason.SETTINGS_WEAKER: "the previous scan was less thorough",
+    Reason.LOGIN_FAILED: "the previous scan did not log in as well",
+    Reason.PORT_NOT_SCANNED: "the previous scan did not scan the port",
 }
 
 
@@ -54,7 +54,7 @@ class ReadChangesArgs:
 @attrs.frozen(kw_only=True)
 class ChangesArgs(ReadChangesArgs):
     schedule: str | None = field(
-        "Instead of since: after its last run but one.", default=None, max_length=100
+        "Instead of since: after its second-to-last run.", default=None, max_length=100
     )
 
 
@@ -141,7 +141,7 @@ async def _answer(
         if most is not None and len(kept := take_within(rows, most)) < len(rows):
             page, rows = await app.ledger.changes(attrs.evolve(query, limit=len(kept))), kept
     if not page.scans:
-        notes.append("No scan since then: that nothing changed does not mean that all is well.")
+        notes.append("No scan since then, so no changes does not mean that all is well.")
     return ChangesAnswer(
         since=iso(begin),
         scans=page.scans,
@@ -173,7 +173,7 @@ def why_new(entry: Entry) -> str:
     if entry.first_scan:
         return "first scan of the host"
     if entry.unseen_before is None:
-        return "new exposure: the scan before would have shown it"
+        return "new exposure: the previous scan would have shown it"
     published = ""
     if entry.unseen_before is Reason.PLUGIN_NOT_RUN and entry.published:
         published = f" (published {entry.published})"

@@ -233,7 +233,7 @@ def _nothing(task: Task, args: RescanArgs) -> ToolError:
         " ".join(
             [
                 *cautions(summary),
-                "This says nothing about hosts that the scan did not see; get_scan_summary tells.",
+                "This says nothing about hosts that the scan did not see; see get_scan_summary.",
             ]
         ),
     )

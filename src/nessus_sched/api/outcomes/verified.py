@@ -31,7 +31,7 @@ class VerifyScan:
     task_id: str | None = field("Null for a dry run.")
     status: str = field("State of the task.")
     targets: list[str] = field("The first 20 hosts.")
-    plugin_ids: list[int] = field("The only checks, besides what they need.")
+    plugin_ids: list[int] = field("The only checks, plus what they depend on.")
     ports: str | None = field("Null: as usual.")
     credentials: list[str] = field("How it logs in.")
 

@@ -144,7 +144,7 @@ async def _nothing(app: App, call: Call, args: VerifyArgs, notes: list[str]) -> 
     return ToolError(
         "nothing_to_verify",
         "Nothing was submitted: no such finding is open.",
-        " ".join([*strange, *notes, "This does not mean that hosts are clean: get_host tells."]),
+        " ".join([*strange, *notes, "This does not mean that the hosts are clean: see get_host."]),
     )
 
 

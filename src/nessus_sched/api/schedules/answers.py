@@ -45,7 +45,7 @@ class ScheduleAnswer:
     created_at: str = field("ISO 8601.")
     ends: str | None = field("When or after how many tasks it ends.")
     missed: str = field("What is done about missed firings.")
-    overlap: str = field("What is done when the task before has not ended.")
+    overlap: str = field("What is done when the previous task has not ended.")
     tasks: int = field("Tasks that it has submitted by its calendar.")
     skip_next: int = field("How many of the next firings are skipped on request.")
     second_tries: str | None = field("Scans of hosts that were absent, and where they stand.")

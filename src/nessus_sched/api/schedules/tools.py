@@ -75,14 +75,14 @@ class CreateArgs:
     until: str | None = field("Ends after this time.", default=None, max_length=40)
     max_tasks: int | None = field("Ends after N tasks.", default=None, minimum=1)
     missed: Missed = field(
-        "A firing that was missed: once: make up for it, late.",
+        "A missed firing: once: make up for it, late.",
         default=Missed.ONCE,
     )
     catch_up_minutes: int | None = field(
         "How late a missed firing may be.", default=None, minimum=0, maximum=10080
     )
     overlap: Overlap = field(
-        "The task before has not ended: skip, queue_one: wait for it, replace: cancel it.",
+        "The previous task has not ended: skip; queue_one: wait for it; replace: cancel it.",
         default=Overlap.SKIP,
     )
     jitter_minutes: int = field(
@@ -92,7 +92,7 @@ class CreateArgs:
         maximum=1440,
     )
     retry_absent: int = field(
-        "Scan absent hosts again this often, if ever seen.",
+        "Rescan absent hosts up to this often, if ever seen.",
         default=0,
         minimum=0,
         maximum=5,

@@ -187,5 +187,5 @@ def _failed(reply: Reply, told: str) -> SinkFailed:
 
 
 def _nonsense(told: str) -> SinkFailed:
-    text = f"{told} was not answered as DefectDojo does; is `url` the address of one?"
+    text = f"the answer to {told} is not one of DefectDojo's; is `url` correct?"
     return SinkFailed(text, Failure.TRY_AGAIN)

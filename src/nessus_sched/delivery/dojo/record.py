@@ -72,9 +72,9 @@ def _doubt(
     if record is None:
         return None if first else "its earlier scans are not known" if ours else OTHERS
     if record.way != way:
-        return "not all scans before looked for the same things"
+        return "not all earlier scans looked for the same things"
     if record.targets is None or not _covers(now, record.targets):
-        return "it had fewer targets than the scans before"
+        return "it had fewer targets than earlier scans"
     return None
 
 

@@ -236,7 +236,7 @@ async def _stop(run: ActiveTask, connection: Connection, row: RemoteScan) -> Non
         )
     elif now - run.stopping_since >= STOPS_WITHIN:
         await _give_up_scan(
-            run, connection, "the scanner was told to stop the scan and has not done it"
+            run, connection, "the scanner was told to stop the scan but has not done so"
         )
     elif now - run.sent_at >= REPEAT_COMMAND:
         run.sent, run.sent_at = RequestedState.CANCEL, now
