@@ -98,6 +98,29 @@ async def test_each_firing_is_a_task_of_its_creator(
     assert [each.outcome for each in found.recent] == [FiringOutcome.SUBMITTED] * 3
 
 
+@pytest.mark.parametrize("what", ["resumed", "replaced"])
+async def test_a_firing_that_waits_and_will_not_run_is_shown_as_skipped(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, what: str
+) -> None:
+    async with world(config(tmp_path), scanners(10 * HOUR)) as w, scheduling(w) as schedules:
+        waits = schedule(w, overlap=Overlap.QUEUE_ONE)
+        await schedules.add(waits)
+        await trio.sleep(2.5 * HOUR)
+        assert schedules.named("hourly").pending == EPOCH + 2 * HOUR
+        if what == "resumed":
+            await schedules.change("hourly", "uid:1", "paused", paused=True)
+            await schedules.resume("hourly", actor="uid:1")
+        else:
+            changed = attrs.evolve(waits, missed=Missed.ONCE, decided=w.context.wall())
+            await schedules.add(attrs.evolve(changed, jitter=60.0), replace=True)
+        skipped = schedules.named("hourly").recent[-1]
+        assert (skipped.nominal, skipped.outcome) == (EPOCH + 2 * HOUR, FiringOutcome.SKIPPED)
+        assert f"was {what}" in skipped.reason
+        journal = [each.entry for each in await w.store.journal()]
+    (entry,) = [each for each in journal if each.event == "schedule_skipped"]
+    assert entry.detail["nominal"] == EPOCH + 2 * HOUR
+
+
 async def test_what_was_missed_while_the_daemon_was_down_is_made_up_for_once(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

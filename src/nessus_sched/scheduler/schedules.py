@@ -120,11 +120,9 @@ class Schedules:
             if _defined_alike(before, schedule):
                 return before, False
             defined = {name: getattr(schedule, name) for name in _DEFINED}
-            after = attrs.evolve(
-                before, **defined, decided=schedule.decided, pending=None, tries=None
-            )
-            await self._save(after, self._defining_entry(after, "replaced"))
-            return after, True
+            after = attrs.evolve(before, **defined, decided=schedule.decided, tries=None)
+            entry = self._defining_entry(after, "replaced")
+            return await self._save_without_pending(after, entry), True
 
     def would_change(self, schedule: Schedule, *, replace: bool = False) -> bool:
         """Whether `add` would change anything. Raises what it would."""
@@ -158,8 +156,27 @@ class Schedules:
 
     async def resume(self, name: str, *, actor: str) -> Schedule:
         """Lets a paused schedule fire again; what was due meanwhile does not run."""
-        values = {"paused": False, "decided": self._context.wall(), "pending": None}
-        return await self.change(name, actor, "resumed", **values)
+        async with self._turn:
+            before = self.named(name)
+            after = attrs.evolve(before, paused=False, decided=self._context.wall())
+            return await self._save_without_pending(after, self._entry(after, "resumed", actor))
+
+    async def _save_without_pending(self, schedule: Schedule, entry: JournalEntry) -> Schedule:
+        """Saves it, and skips the firing that waits for the task before, if one does."""
+        if schedule.pending is None:
+            await self._save(schedule, entry)
+            return schedule
+        done = entry.event.removeprefix("schedule_")
+        firing = Firing(
+            nominal=schedule.pending,
+            at=self._context.wall(),
+            outcome=FiringOutcome.SKIPPED,
+            reason=f"the schedule was {done} while it waited for the task before to end",
+        )
+        after = attrs.evolve(schedule, pending=None).with_firing(firing)
+        await self._save(after, entry, self._firing_entry(after, firing))
+        self._log(after, firing)
+        return after
 
     async def remove(self, name: str, *, actor: str) -> Schedule:
         """Deletes a schedule. A task that it has submitted continues."""
@@ -305,9 +322,9 @@ class Schedules:
         task = await self._context.store.get(schedule.last_task)
         return task is not None and task.state not in SETTLED
 
-    async def _save(self, schedule: Schedule, entry: JournalEntry) -> None:
+    async def _save(self, schedule: Schedule, entry: JournalEntry, *more: JournalEntry) -> None:
         try:
-            await self._context.store.save_schedule(schedule, entry)
+            await self._context.store.save_schedule(schedule, entry, *more)
         except StoreUnavailable as error:
             raise StoreDown(f"nothing was changed: {error}") from error
         self._by_id[schedule.schedule_id] = schedule
