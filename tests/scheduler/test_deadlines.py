@@ -13,12 +13,14 @@ from nessus_sched.config.schema import Config, SchedulingSettings
 from nessus_sched.core.calendar.recurrence import Recurrence
 from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.scanner import TransientError
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.targets import size_of
 from nessus_sched.core.task import ScanKind, ScanRequest, ScheduledFor, Task
 from nessus_sched.scheduler.errors import RequestError
 from nessus_sched.scheduler.plan import plan_until
-from support.fake_scanner import FakeScanner
+from support.fake_scanner import FakeScanner, fails
+from support.trouble import Trouble
 from support.world import EPOCH, config_of, scanner_settings, virtual_now, world
 
 HOUR, DAY = 3600.0, 86400.0
@@ -203,3 +205,16 @@ async def test_the_plan_knows_deadlines(tmp_path: Path, autojump_clock: MockCloc
     assert [remark.partition("deadline")[1] != "" for _, remark in found] == [
         False, True, True, True,
     ]  # fmt: skip
+
+
+async def test_trouble_on_the_way_does_not_hide_that_the_deadline_passed(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    found = fake()
+    async with world(config(tmp_path), found) as w:
+        task = await w.submit("192.0.2.0/30", deadline="2h")
+        fails(found["a"], "stop", *[Trouble(error=TransientError("500"))] * 2)
+        done = await w.settled(task.task_id)
+        assert done.state is TaskState.CANCELED
+        assert missed(done)
+        assert done.partial == "its deadline passed"
