@@ -19,7 +19,7 @@ from nessus_sched.core.targets.targets import size_of
 from nessus_sched.core.task import ScanKind, ScanRequest, ScheduledFor, Task
 from nessus_sched.scheduler.errors import RequestError
 from nessus_sched.scheduler.plan import plan_until
-from support.fake_scanner import FakeScanner, fails
+from support.fake_scanner import FakeScanner, fails, unreachable
 from support.trouble import Trouble
 from support.world import EPOCH, config_of, scanner_settings, virtual_now, world
 
@@ -218,3 +218,27 @@ async def test_trouble_on_the_way_does_not_hide_that_the_deadline_passed(
         assert done.state is TaskState.CANCELED
         assert missed(done)
         assert done.partial == "its deadline passed"
+
+
+@pytest.mark.parametrize("split", [False, True])
+async def test_a_deadline_does_not_wait_for_the_report_of_a_scanner_that_is_lost(
+    tmp_path: Path, autojump_clock: MockClock, split: bool
+) -> None:
+    found = fake(4 * 60.0)
+    sizes = SchedulingSettings(part_min=4, part_max=8) if split else SchedulingSettings()
+    found["a"].fault = lambda request: Trouble(error=unreachable()) if request == "export" else None
+    async with world(config(tmp_path, scheduling=sizes), found) as w:
+        task = await w.submit("192.0.2.0/28" if split else "192.0.2.0/30", deadline="2h")
+        one = task.task_id + "-1" if split else task.task_id
+        await w.until(task.task_id, TaskState.RUNNING)
+        await w.until(one, TaskState.EXPORTING)
+        found["a"].down = unreachable()
+        done = await w.settled(task.task_id, within=3 * HOUR)
+        assert 2 * HOUR <= trio.current_time() < 2.2 * HOUR
+        assert done.state is TaskState.CANCELED
+        assert missed(done)
+        found["a"].down, found["a"].fault = None, lambda _request: None
+        await trio.sleep(HOUR)
+        later = await w.task(task.task_id)
+        assert later.summary is not None, "the report is fetched when the scanner answers again"
+        assert not later.owed

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
+from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.journal import SYSTEM
 from nessus_sched.core.task import RequestedState, Task, TaskError
+
+PAST_DEADLINE: Final = "its deadline passed"
 
 
 @attrs.frozen(kw_only=True)
@@ -39,3 +42,9 @@ class Command:
             **changes,
         }
         return {**changes, "override": True, "closed": None} if self.override else changes
+
+
+def past_deadline(now: float) -> Command:
+    """Cancels a task at its deadline (`now`, epoch seconds)."""
+    error = TaskError(kind=ErrorKind.DEADLINE, message=PAST_DEADLINE, transient=False, at=now)
+    return Command(desired=RequestedState.CANCEL, cause=PAST_DEADLINE, error=error)

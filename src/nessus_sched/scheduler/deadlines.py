@@ -8,16 +8,14 @@ from typing import Final
 import trio
 from sortedcontainers import SortedSet
 
-from nessus_sched.core.command import Command
-from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.command import past_deadline
 from nessus_sched.core.states import SETTLED
-from nessus_sched.core.task import RequestedState, Task, TaskError
+from nessus_sched.core.task import RequestedState, Task
 from nessus_sched.scheduler.commands import Commands
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import NotPossible, StoreDown, UnknownTask
 from nessus_sched.telemetry import events
 
-MESSAGE: Final = "its deadline passed"
 _LAST: Final = "\N{LATIN SMALL LETTER Z WITH STROKE}"
 """Sorts after every task id."""
 
@@ -59,12 +57,8 @@ class Deadlines:
                 await self._earlier.wait()
 
     async def _expire(self, task_id: str) -> None:
-        error = TaskError(
-            kind=ErrorKind.DEADLINE, message=MESSAGE, transient=False, at=self._context.wall()
-        )
-        command = Command(desired=RequestedState.CANCEL, cause=MESSAGE, error=error)
         try:
-            await self._commands.carry_out(task_id, command)
+            await self._commands.carry_out(task_id, past_deadline(self._context.wall()))
         except StoreDown as failure:  # tried again at the next look
             self._context.log.warning(events.DEADLINE_DELAYED, task_id=task_id, reason=str(failure))
         except (NotPossible, UnknownTask):

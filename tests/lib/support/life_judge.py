@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from nessus_sched.core.command import PAST_DEADLINE as MISSED
 from nessus_sched.core.coverage import cover, unfinished
 from nessus_sched.core.error_kinds import Response
 from nessus_sched.core.faults import FAULTS, kind_of
@@ -17,7 +18,6 @@ from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
 from nessus_sched.core.targets.targets import TargetSet, parse_targets, targets_from
 from nessus_sched.core.task import PartGroup, RequestedState, Task
-from nessus_sched.scheduler.deadlines import MESSAGE as MISSED
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScan, FakeScanner, finished, hosts_in, hosts_of
 from support.remembering import remembered

@@ -137,14 +137,16 @@ class ActiveTask:
             since = self.entered_at if task.state is TaskState.PAUSED else None
             pool.note_pauses(task.task_id, task.paused_for, since)
 
-    async def obey(self, command: Command) -> bool:
+    async def obey(self, command: Command, *, report_lost: bool = False) -> bool:
         """Persists a command, then wakes the task to carry it out. False if no driver has the task
-        any more, and for any command after a cancel, which is final. Raises `StoreUnavailable`,
-        and then nothing has changed."""
+        any more, and for any command after a cancel, which is final. While its report is fetched,
+        the daemon cancels it only with `report_lost`: the scanner that has it does not answer.
+        Raises `StoreUnavailable`, and then nothing has changed."""
         async with self._lock:
             if self.over or (self.canceling and command.desired is not RequestedState.CANCEL):
                 return False
-            if command.error is not None and self.task.state is TaskState.EXPORTING:
+            exporting = self.task.state is TaskState.EXPORTING
+            if command.error is not None and exporting and not report_lost:
                 return True  # the scan has ended, and its report is about to be read
             task = attrs.evolve(self.task, **command.asked_of(self.task))
             entry = JournalEntry(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 import trio
 
+from nessus_sched.core.command import past_deadline
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.faults import FAULTS
 from nessus_sched.core.retry import backoff
@@ -36,6 +38,8 @@ that they are fetched when they can be had."""
 async def export(run: ActiveTask, connection: Connection) -> None:
     """One try at exporting. The scan itself is not run again because its export failed."""
     ending = run.task.ending
+    if ending is None and connection.lost:
+        await _keep_deadline(run)
     if run.canceling and (ending is None or run.task.discard):
         await _break_off(run, connection)
         return
@@ -50,6 +54,14 @@ async def export(run: ActiveTask, connection: Connection) -> None:
         return
     with trio.move_on_after(left):
         await _try(run, connection)
+
+
+async def _keep_deadline(run: ActiveTask) -> None:
+    """A report that cannot be fetched does not keep a task beyond its deadline."""
+    deadline, now = run.task.deadline, run.context.wall()
+    if deadline is not None and now >= deadline and not run.canceling:
+        with suppress(StoreUnavailable):  # the next try does it
+            await run.obey(past_deadline(now), report_lost=True)
 
 
 async def _break_off(run: ActiveTask, connection: Connection) -> None:
