@@ -398,7 +398,7 @@ async def test_a_wrong_token_and_a_report_that_is_too_large() -> None:
 )
 async def test_answers_that_are_not_those_of_a_defectdojo(body: bytes) -> None:
     failed = await failure_from(lambda _: Answer(200, body))
-    assert "GET products/ was not answered as DefectDojo does" in str(failed)
+    assert "the answer to GET products/ is not one of DefectDojo's" in str(failed)
 
 
 async def test_objects_without_a_number() -> None:
