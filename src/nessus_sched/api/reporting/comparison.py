@@ -87,7 +87,7 @@ def _of_entry(change: Change, entry: Entry) -> Found:
     number = entry.effective_severity
     return found_of(
         host=entry.host, port=entry.port, protocol=entry.protocol, plugin_id=entry.plugin_id,
-        name=entry.check or entry.name, solution=entry.solution, exploited=entry.exploited,
+        name=entry.name, check=entry.check, solution=entry.solution, exploited=entry.exploited,
         severity=severity_name(None if number == NO_SEVERITY else number),
         since=entry.life.first_seen, note=note,
     )  # fmt: skip
@@ -159,6 +159,6 @@ def _of_row(row: Mapping[str, Any]) -> Found:
         note = f"was {clean_line(str(row['before']), 40)}"
     return found_of(
         host=row["host"], port=row["port"], protocol=row["protocol"], plugin_id=row["plugin_id"],
-        name=row["compliance_check_name"] or row["plugin_name"], solution=row["solution"],
+        name=row["plugin_name"], check=row["compliance_check_name"], solution=row["solution"],
         exploited=bool(row["cisa_kev"]), severity=row["severity"], since=None, note=note,
     )  # fmt: skip

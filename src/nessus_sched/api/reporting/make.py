@@ -79,7 +79,7 @@ async def make(
     scope = await scope_of(app, call, asked)
     finder = Finder(app=app, call=call, scope=scope, now=now)
     if kind in _OF_WHAT_IS_OPEN:
-        finder = await finder.with_exceptions()
+        finder = await finder.counted()
     found = await _GATHER[kind](finder, period, asked)
     # Before texts are escaped, and before a file is written that no answer's mask would see.
     found = app.mask.masked(found)

@@ -48,6 +48,7 @@ async def gather(finder: Finder, period: Period, _asked: Asked) -> dict[str, Any
         excepted={kind.value: count for kind, count in finder.excepted.items()},
         logins=await _logins(finder),
         sla=await _sla(finder, period),
+        failed_checks=await finder.failed_check_hosts(),
     )
     rows = [management.solution(row, period) for row in solutions.rows]
     return {**management.document(facts), "rows": rows}

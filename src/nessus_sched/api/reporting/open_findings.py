@@ -24,28 +24,38 @@ NOT_EXCEPTED: Final = Condition(
     field="exception", op=Op.NOT_IN, value=tuple(kind.value for kind in _HIDING)
 )
 
+_CHECK: Final = Condition(field="compliance_check_name", op=Op.PRESENT)
+NO_CHECK: Final = Condition(field="compliance_check_name", op=Op.ABSENT)
+"""Checks of audits have no severity of their own: reports list them apart."""
+
 
 def _of_kind(kind: ExceptionKind) -> Condition:
     return Condition(field="exception", op=Op.EQUAL, value=kind.value)
 
 
 CHANGED: Final = _of_kind(ExceptionKind.SEVERITY)
+_FAILED: Final = (NOT_EXCEPTED, _CHECK)
+"""Open ones do not pass. Exceptions are not counted for checks, so each is looked at."""
 
 
 @attrs.frozen(kw_only=True)
 class Finder:
     """Asks the ledger on behalf of a caller, about the hosts in a scope. Exceptions count until
-    `now` (epoch seconds): `excepted` has the number of open findings by kind of exception. To look
-    at the exception of each finding takes a while, and is left out where there is none."""
+    `now` (epoch seconds): `excepted` has the number of open findings by kind of exception, and
+    `checks` is how many checks of audits do not pass, which no other number has. To look at the
+    exception of each finding takes a while, and is left out where there is none."""
 
     app: ReadApp
     call: Call
     scope: ReportScope
     now: float
     excepted: Mapping[ExceptionKind, int] = attrs.field(factory=dict)
+    checks: int = 0
 
-    async def with_exceptions(self) -> Finder:
+    async def counted(self) -> Finder:
+        """With what is excepted, and the checks of audits."""
         page = await self.page(fields=("host",), page_size=1)
+        self = attrs.evolve(self, checks=sum(page.checks.values()))
         if not sum(page.excepted.values()):
             return self
         counts = {kind: sum((await self.counts(_of_kind(kind))).values()) for kind in ExceptionKind}
@@ -76,9 +86,10 @@ class Finder:
 
     @property
     def serious(self) -> tuple[Condition, ...]:
-        """What is open from low up, after exceptions."""
+        """What is open from low up, after exceptions, without checks of audits."""
         name = "effective_severity" if self._changed else "severity"
-        return (*self.not_excepted, Condition(field=name, op=Op.IN, value=SERIOUS))
+        apart = (NO_CHECK,) if self.checks else ()
+        return (*self.not_excepted, *apart, Condition(field=name, op=Op.IN, value=SERIOUS))
 
     async def posture(self, *conditions: Condition) -> dict[str, int]:
         """Serious findings by severity, after exceptions."""
@@ -113,3 +124,14 @@ class Finder:
             if cursor is None:
                 break
         return found, total
+
+    async def failed_checks(self, fields: tuple[str, ...], most: int) -> list[Mapping[str, Any]]:
+        """The first checks of audits that do not pass, without exceptions."""
+        return (await self.rows(_FAILED, fields, most))[0] if self.checks else []
+
+    async def failed_check_hosts(self) -> tuple[int, int]:
+        """How many checks of audits do not pass, without exceptions, and on how many hosts."""
+        if not self.checks:
+            return 0, 0
+        page = await self.page(*_FAILED, group_by=GroupBy.HOST, page_size=1)
+        return page.total, page.groups or 0

@@ -26,16 +26,17 @@ async def gather(finder: Finder, period: Period, _asked: Asked) -> dict[str, Any
     rows, total = await finder.rows(finder.serious, _FIELDS, MOST)
     sla = finder.app.config.sla
     found = [_found(row, sla) for row in rows]
-    document = team.document(found, total, period, finder.now, sla.due_soon)
+    failed = [_found(row, None) for row in await finder.failed_checks(_FIELDS, MOST)]
+    document = team.document(found, total, period, finder.now, sla.due_soon, failed)
     return {**document, "period": ""}
 
 
-def _found(row: Mapping[str, Any], sla: SlaSettings) -> Found:
+def _found(row: Mapping[str, Any], sla: SlaSettings | None) -> Found:
     why = row["unverified"]
     return found_of(
         host=row["host"], port=row["port"], protocol=row["protocol"], since=row["first_seen"],
-        plugin_id=row["plugin_id"], name=row["compliance_check_name"] or row["plugin_name"],
+        plugin_id=row["plugin_id"], name=row["plugin_name"],
         severity=row["effective_severity"], solution=row["solution"],
-        exploited=bool(row["cisa_kev"]), sla=None if row["compliance_check_name"] else sla,
+        exploited=bool(row["cisa_kev"]), sla=sla, check=row["compliance_check_name"],
         note=MEANINGS[Reason(why)][0] if why else None,
     )  # fmt: skip

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
 from nessus_sched.results.reports import charts
-from nessus_sched.results.reports.grouping import Found, by_solution, rank, row, summary
+from nessus_sched.results.reports.grouping import Found, by_solution, checks, rank, row, summary
 from nessus_sched.results.reports.period import Period
 
 MOST_GROUPS: Final = 60
@@ -32,11 +32,20 @@ TITLES: Final[Mapping[str, tuple[str, str]]] = {
 
 @attrs.frozen(kw_only=True)
 class Section:
-    """Findings with one change, the first ones; `counts` are of all, by severity."""
+    """Findings with one change, the first ones; `counts` are of all, by severity, but not of the
+    checks of audits among them, which have none."""
 
     change: str
     counts: Mapping[str, int]
     found: Sequence[Found]
+
+    @property
+    def findings(self) -> Sequence[Found]:
+        return [each for each in self.found if each.check is None]
+
+    @property
+    def checks(self) -> Sequence[Found]:
+        return [each for each in self.found if each.check is not None]
 
     @property
     def total(self) -> int:
@@ -53,14 +62,19 @@ def document(
         "chart": charts.bars(
             (TITLES[each.change][0], each.total, _counted(each.counts)) for each in ordered
         ),
-        "sections": [_section(each, period) for each in ordered if each.total],
+        "sections": [_section(each, period) for each in ordered if each.total or each.checks],
         "rows": [
             {"change": section.change, **row(each, period), "reason": each.note}
             for section in ordered
-            for _, several in by_solution(section.found)
-            for each in several
+            for each in _in_order(section)
         ],
     }
+
+
+def _in_order(section: Section) -> Iterator[Found]:
+    for _, several in by_solution(section.findings):
+        yield from several
+    yield from section.checks
 
 
 def _counted(counts: Mapping[str, int]) -> str:
@@ -70,7 +84,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 def _section(section: Section, period: Period) -> dict[str, Any]:
     title, meaning = TITLES[section.change]
-    groups = by_solution(section.found)
+    groups = by_solution(section.findings)
     return {
         "change": section.change,
         "title": title,
@@ -79,7 +93,8 @@ def _section(section: Section, period: Period) -> dict[str, Any]:
         "total": section.total,
         "groups": [_group(*group, period) for group in groups[:MOST_GROUPS]],
         "left_out": max(len(groups) - MOST_GROUPS, 0),
-        "findings_left_out": max(section.total - len(section.found), 0),
+        "findings_left_out": max(section.total - len(section.findings), 0),
+        "checks": checks(section.checks, period),
     }
 
 

@@ -16,6 +16,10 @@ from nessus_sched.results.untrusted import clean_line
 
 NO_SOLUTION: Final = "No solution is known."
 NAME: Final = 160
+MOST_CHECKS: Final = 25
+"""Checks of audits that a page lists."""
+CHECK_HOSTS: Final = 3
+"""Hosts that are named for one of them."""
 SOLUTION: Final = 300
 HOST: Final = 80
 _RISING: Final = (SEVERITIES[0], UNKNOWN_SEVERITY, *SEVERITIES[1:])
@@ -28,8 +32,8 @@ def rank(severity: str) -> int:
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """A finding as a report shows it; times are epoch seconds. `note` is why it is listed or
-    doubted."""
+    """A finding as a report shows it; times are epoch seconds. `check` is the check of an audit
+    that it is a result of, `note` is why it is listed or doubted."""
 
     host: str
     port: int
@@ -42,6 +46,7 @@ class Found:
     since: float | None
     due: float | None = None
     note: str | None = None
+    check: str | None = None
 
     @property
     def where(self) -> str:
@@ -61,6 +66,7 @@ def found_of(
     since: float | None,
     note: str | None = None,
     sla: SlaSettings | None = None,
+    check: str | None = None,
 ) -> Found:
     """With its texts made safe to show. `sla` gives it a day on which it is due."""
     number = SEVERITIES.index(severity) if severity in SEVERITIES else NO_SEVERITY
@@ -77,6 +83,7 @@ def found_of(
         since=since,
         due=None if limit is None or since is None else since + limit,
         note=note,
+        check=None if check is None else clean_line(check, NAME),
     )
 
 
@@ -106,6 +113,7 @@ def row(found: Found, period: Period) -> dict[str, Any]:
         "severity": found.severity,
         "cisa_kev": found.exploited,
         "first_seen": None if found.since is None else period.day(found.since),
+        "compliance_check_name": found.check,
     }
 
 
@@ -122,4 +130,34 @@ def summary(solution: str, found: Sequence[Found], period: Period) -> dict[str, 
         "findings": len(found),
         "hosts": len({each.host for each in found}),
         "since": min(map(period.day, since)) if since else None,
+    }
+
+
+def checks(found: Sequence[Found], period: Period) -> dict[str, Any] | None:
+    """Checks of audits for a page, those on the most hosts first; None without any. They have no
+    severity and no time limit, and their solution is that of the whole audit."""
+    if not found:
+        return None
+    groups: dict[str, list[Found]] = defaultdict(list)
+    for each in found:
+        groups[each.check or each.name].append(each)
+    rows = [_check(*group, period) for group in groups.items()]
+    rows.sort(key=lambda row: (-row["hosts"], row["check"]))
+    return {
+        "total": len(found),
+        "hosts": len({each.host for each in found}),
+        "rows": rows[:MOST_CHECKS],
+        "left_out": max(len(rows) - MOST_CHECKS, 0),
+    }
+
+
+def _check(check: str, found: Sequence[Found], period: Period) -> dict[str, Any]:
+    hosts = list(dict.fromkeys(each.host for each in found))
+    since = [each.since for each in found if each.since is not None]
+    return {
+        "check": check,
+        "hosts": len(hosts),
+        "hosts_listed": hosts[:CHECK_HOSTS],
+        "hosts_left_out": max(len(hosts) - CHECK_HOSTS, 0),
+        "since": period.day(min(since)) if since else None,
     }

@@ -43,7 +43,8 @@ class Facts:
     """What the report is made from. `open` counts by severity what is open now, without what is
     accepted or called false; `ended` tells whether the period ended before. `solutions` are
     groups of a search, `ages` the counts by severity for each of `AGES`. `logins` are the latest
-    scans with each credential."""
+    scans with each credential. `failed_checks` is how many checks of audits do not pass, which no
+    other number has, and on how many hosts."""
 
     period: Period
     open: Mapping[str, int]
@@ -58,6 +59,7 @@ class Facts:
     excepted: Mapping[str, int]
     logins: Mapping[str, LoginRun]
     sla: SlaCounts
+    failed_checks: tuple[int, int] = (0, 0)
 
 
 def document(facts: Facts) -> dict[str, Any]:
@@ -78,6 +80,7 @@ def document(facts: Facts) -> dict[str, Any]:
         "coverage": _coverage(facts.coverage, facts.days),
         "scanned": any(facts.coverage.get(each) for each in _SCANNED),
         "logins": [_login(name, run, facts.period) for name, run in facts.logins.items()],
+        "checks": _checks(*facts.failed_checks),
         "exceptions": _exceptions(facts.excepted),
     }
 
@@ -183,6 +186,15 @@ def _login(name: str, run: LoginRun, period: Period) -> str:
     more = f", {', '.join(rest)}" if rest else ""
     hosts = pluralize(run.hosts, "host")
     return f"{name}, {period.day(run.at)}: full login on {run.full} of {hosts}{more}."
+
+
+def _checks(failed: int, hosts: int) -> str | None:
+    if not failed:
+        return None
+    return (
+        f"Audits: {pluralize(failed, 'check')} failed on {pluralize(hosts, 'host')}, which are in "
+        "no number above."
+    )
 
 
 def _exceptions(counts: Mapping[str, int]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
+
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.reach import Reach
 from nessus_sched.results.ledger.sla import SlaCounts, SlaState
@@ -73,7 +75,7 @@ def _management() -> dict[str, Any]:
             ages=[counts for _ in management.AGES],
             solutions=[group] * (management.FIRST + 1), solutions_total=management.FIRST + 1,
             coverage=dict.fromkeys(Reach, 1), days=30, excepted={"accepted": 1},
-            logins={"linux": run},
+            logins={"linux": run}, failed_checks=(1, 1),
             sla=SlaCounts(
                 counts={each: {"critical": 1} for each in SlaState}, excepted={}, unlimited=1
             ),
@@ -82,7 +84,8 @@ def _management() -> dict[str, Any]:
 
 
 def _team() -> dict[str, Any]:
-    return team.document([_found()], 2, _PERIOD, _NOW, 7 * DAY)
+    failed = attrs.evolve(_found(), check="Sample check")
+    return team.document([_found()], 2, _PERIOD, _NOW, 7 * DAY, [failed])
 
 
 def _technical() -> dict[str, Any]:

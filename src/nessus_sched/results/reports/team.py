@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, Final
 
-from nessus_sched.results.reports.grouping import Found, by_solution, row, summary
+from nessus_sched.results.reports.grouping import Found, by_solution, checks, row, summary
 from nessus_sched.results.reports.period import Period
 
 LINES: Final = 520
@@ -21,10 +21,18 @@ MOST_NAMES: Final = 3
 
 
 def document(
-    found: Sequence[Found], total: int, period: Period, now: float, due_soon: float
+    found: Sequence[Found],
+    total: int,
+    period: Period,
+    now: float,
+    due_soon: float,
+    failed: Sequence[Found] = (),
 ) -> dict[str, Any]:
-    """What the template shows. `found` are the worst of `total` findings."""
+    """What the template shows. `found` are the worst of `total` findings, without the checks of
+    audits that did not pass: these are `failed`."""
     groups = by_solution(found)
+    audits = checks(failed, period)
+    in_table = IN_TABLE - (0 if audits is None else len(audits["rows"]))
     whole: list[dict[str, Any]] = []
     lines = 0
     for group in groups:
@@ -33,21 +41,25 @@ def document(
         if lines > LINES and whole:
             break
         whole.append(card)
-    rest = [summary(*group, period) for group in groups[len(whole) : len(whole) + IN_TABLE]]
+    rest = [summary(*group, period) for group in groups[len(whole) : len(whole) + in_table]]
     overdue = [each for each in found if each.due is not None and each.due < now]
     soon = [each for each in found if each.due is not None and now <= each.due < now + due_soon]
     return {
         "groups": whole,
         "rest": rest,
         "solutions": len(groups),
-        "left_out": max(len(groups) - len(whole) - IN_TABLE, 0),
+        "left_out": max(len(groups) - len(whole) - in_table, 0),
         "findings": total,
         "findings_left_out": total - len(found),
         "hosts": len({each.host for each in found}),
         "overdue": len(overdue),
         "due_soon": len(soon),
         "exploited": sum(each.exploited for each in found),
-        "rows": [_row(each, period) for _, several in groups for each in several],
+        "checks": audits,
+        "rows": [
+            *(_row(each, period) for _, several in groups for each in several),
+            *(_row(each, period) for each in failed),
+        ],
     }
 
 

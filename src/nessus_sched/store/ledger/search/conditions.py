@@ -266,6 +266,8 @@ def _predicate(condition: Condition, column: Column) -> Clause:
     if condition.field == "cve":
         return _of_cve(condition)
     if condition.op is Op.PRESENT:
+        if condition.field == "compliance_check_name":
+            return Clause("e.audit_check <> 0")
         return Clause(f"{column.sql} IS NOT NULL")
     value = f"fold({column.sql})" if kind is Kind.TEXT else column.sql
     return compare(value, condition, kind)
