@@ -60,6 +60,7 @@ class Verified:
 class EvidenceWritten:
     file: str = field("The pack.")
     rows: dict[str, int] = field("Rows of each file in it.")
+    checks: dict[str, int] = field("How many rows of each file of findings are checks of audits.")
     head: str = field("Head of the journal at the end of the period.")
     missing: list[str] = field("What retention has deleted, and such.")
 

@@ -57,9 +57,11 @@ class NoEvidence(Exception):
 
 @attrs.frozen(kw_only=True)
 class Written:
-    """What is in a pack: rows by table. `missing` says what is not there although it should be."""
+    """What is in a pack: rows by table, and how many of those of findings are checks of audits.
+    `missing` says what is not there although it should be."""
 
     rows: Mapping[str, int]
+    checks: Mapping[str, int]
     missing: Sequence[str]
     head: str
 
@@ -105,6 +107,7 @@ class _Maker:
         self._missing: list[str] = []
         self._masked = 0
         self._open: Counter[str] = Counter()
+        self._checks: Counter[str] = Counter()
         self._covered: Counter[str] = Counter()
 
     async def write(self, file: BinaryIO) -> Written:
@@ -124,7 +127,10 @@ class _Maker:
             self._write_journal(pack)
             rows = {each.name: each.rows for each in pack.members if each.rows is not None}
             pack.finish(self._manifest())
-        return Written(rows=rows, missing=self._missing, head=self._bounds.head.text)
+        return Written(
+            rows=rows, checks=dict(self._checks), missing=self._missing,
+            head=self._bounds.head.text,
+        )  # fmt: skip
 
     # -- the journal
 
@@ -279,13 +285,19 @@ class _Maker:
                 gone.append(findings.fixed_row(each))
                 continue
             exception = findings.exception_of(each, covering)
-            self._open[findings.severity_of(each)] += 1
+            if each.check is None:
+                self._open[findings.severity_of(each)] += 1
             if exception is not None:
                 self._covered[exception.exception_id] += 1
             standing.append(findings.open_row(each, exception))
         first = [row for each in page if (row := findings.new_row(each, self._since)) is not None]
         quoted = self._mask.finds('"'.join(findings.texts_of(page)))
-        for out, rows in ((table, standing), (fixed, gone), (new, first)):
+        for name, out, rows in (
+            (OPEN, table, standing),
+            ("fixed.csv", fixed, gone),
+            ("new.csv", new, first),
+        ):
+            self._checks[name] += sum(row["compliance_check_name"] is not None for row in rows)
             out.write(self._mask.masked(rows) if quoted else rows)
 
     def _write_exceptions(self, pack: PackWriter, terms: Sequence[Term]) -> None:
@@ -345,6 +357,7 @@ class _Maker:
                 "masked": self._masked,
             },
             "open_by_severity": dict(sorted(self._open.items())),
+            "open_checks": self._checks[OPEN],
             "missing": self._missing,
         }
 

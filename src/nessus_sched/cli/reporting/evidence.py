@@ -96,16 +96,25 @@ def evidence_command(
         raise click.ClickException(str(error)) from error
     if as_json:
         print_json({"file": str(output), "rows": dict(written.rows), "head": written.head,
-                    "missing": list(written.missing)})  # fmt: skip
+                    "checks": dict(written.checks), "missing": list(written.missing)})  # fmt: skip
         return
     for each in written.missing:
         print_note(each)
     rows = written.rows
+    checks = written.checks
+    still_open, fixed, new = (
+        rows[name] - checks[name] for name in ("open.csv", "fixed.csv", "new.csv")
+    )
     print_line(
         f"{output}: {pluralize(rows['scans.jsonl'], 'scan')}, "
-        f"{pluralize(rows['open.csv'], 'open finding')}, {rows['fixed.csv']} fixed, "
-        f"{rows['new.csv']} new, {pluralize(rows['journal.jsonl'], 'journal row')}"
+        f"{pluralize(still_open, 'open finding')}, {fixed} fixed, "
+        f"{new} new, {pluralize(rows['journal.jsonl'], 'journal row')}"
     )
+    if any(checks.values()):
+        print_line(
+            f"Besides these, checks of audits: {checks['open.csv']} failed, {checks['fixed.csv']} "
+            f"fixed, {checks['new.csv']} new"
+        )
     print_line(f"journal head {written.head}")
     print_note(f"Store its SHA-256 elsewhere: nessus-sched report verify {output}")
 

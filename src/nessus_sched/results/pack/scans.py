@@ -13,7 +13,7 @@ SCAN_COLUMNS: Final = (
     "task_id", "name", "schedule", "kind", "began", "ended", "state", "why", "scanners",
     "plugin_set", "scanner_version", "targets", "exclude", "credentials", "requested", "answered",
     "silent", "not_reached", "hosts_finished", "findings", "logins_full", "logins_partial",
-    "logins_failed", "submitted_by", "journal_row", "source",
+    "logins_failed", "submitted_by", "journal_row", "source", "checks_failed", "checks_passed",
 )  # fmt: skip
 UNREACHED_COLUMNS: Final = ("task_id", "targets", "why")
 LOGIN_COLUMNS: Final = ("task_id", "credential", "protocol", "user", "hosts")
@@ -81,9 +81,22 @@ def scan_row(document: Mapping[str, Any]) -> dict[str, Any]:
         "credentials": request.get("credentials", []),
         **{name: coverage.get(name) for name in _COVERAGE},
         "hosts_finished": results.get("hosts_finished"),
-        "findings": results.get("findings"),
+        **_counts(results),
         **{f"logins_{name}": logins.get(name, 0) for name in ("full", "partial", "failed")},
         "submitted_by": submitter.get("user") or submitter.get("actor", ""),
+    }
+
+
+def _counts(results: Mapping[str, Any]) -> dict[str, int | None]:
+    """Findings without the checks of audits, and these: whatever does not pass has failed. Rows of
+    older releases do not have them apart."""
+    checks: Mapping[str, int] = results.get("compliance_counts") or {}
+    every, passed = sum(checks.values()), checks.get("PASSED", 0)
+    findings = results.get("findings")
+    return {
+        "findings": None if findings is None else findings - every,
+        "checks_failed": every - passed if checks else None,
+        "checks_passed": passed if checks else None,
     }
 
 

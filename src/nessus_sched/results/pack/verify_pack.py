@@ -27,7 +27,9 @@ JOURNAL = "journal.jsonl"
 SCANS = "scans.jsonl"
 OPEN = "open.csv"
 FORMAT = "nessus-sched evidence pack"
-VERSION = 1
+VERSION = 2
+CHECKS_COUNTED = 1
+"""The version in which checks of audits were among the findings by severity."""
 SEAL = b"sha256:"
 SEAL_SIZE = len(SEAL) + 64
 """The comment of the zip file: the SHA-256 of everything before it."""
@@ -154,7 +156,10 @@ def _check_files(files: Files, checked: Checked, *, ordered: bool) -> None:
         if len(data) > SMALL:
             raise ValueError("it is too large")
         manifest = json.loads(data.decode("utf-8"))
-        if manifest["format"] != FORMAT or manifest["format_version"] != VERSION:
+        if manifest["format"] != FORMAT or manifest["format_version"] not in (
+            CHECKS_COUNTED,
+            VERSION,
+        ):
             raise ValueError("it is of another format than this program knows")
         members = [(each["name"], each["size"], each["sha256"]) for each in manifest["members"]]
     except UNREADABLE as error:
@@ -308,12 +313,20 @@ def _check_scan(scan: Any, row: Any, checked: Checked) -> None:
 
 
 def _check_open(files: Files, manifest: Any, checked: Checked) -> None:
-    """Whether the open findings are as many of each severity as the manifest says."""
+    """Whether the open findings are as many of each severity as the manifest says, and the checks
+    of audits that did not pass as many."""
     if OPEN not in files.names:
         return
+    apart = manifest["format_version"] != CHECKS_COUNTED
     found: dict[str, int] = {}
+    failed = 0
     for row in _table(files, OPEN):
-        found[row["severity"]] = found.get(row["severity"], 0) + 1
+        if apart and row["compliance_check_name"]:
+            failed += 1
+        else:
+            found[row["severity"]] = found.get(row["severity"], 0) + 1
+    if apart and failed != manifest["open_checks"]:
+        checked.problem(f"{OPEN} does not have as many checks of audits as the manifest says")
     wanted = {name: count for name, count in manifest["open_by_severity"].items() if count}
     if found != wanted:
         checked.problem(f"{OPEN} does not have the counts by severity that the manifest has")
