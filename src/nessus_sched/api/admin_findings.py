@@ -13,7 +13,7 @@ import attrs
 from nessus_sched.api.access import seen
 from nessus_sched.api.app import ReadApp
 from nessus_sched.api.errors import as_tool_errors
-from nessus_sched.api.findings import early_among, early_end, query_of, readable
+from nessus_sched.api.findings import early_among, pair_notes, query_of, readable
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.outcomes.standing import room_left, with_standing
 from nessus_sched.api.tasks import TaskArgs
@@ -126,9 +126,8 @@ async def search_all(app: ReadApp, call: Call, args: SearchArgs) -> FindingsAnsw
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
 async def compare_findings(app: ReadApp, call: Call, args: CompareArgs) -> CompareAnswer:
     """What changed between two tasks, and a page of the findings that did."""
-    early: list[str] = []
-    for task_id in (args.before, args.after):
-        early += early_end((await seen(app, call, task_id)).task)
+    before = (await seen(app, call, args.before)).task
+    known = pair_notes(before, (await seen(app, call, args.after)).task)
     with as_tool_errors():
         query = identified(query_of(args))
         both = (args.before, args.after)
@@ -136,7 +135,7 @@ async def compare_findings(app: ReadApp, call: Call, args: CompareArgs) -> Compa
         room = room_left(LARGE, query)
         page = await app.findings.changed(*both, args.change, query, max_bytes=room)
         page = await with_standing(app, call, page, query, both[args.change not in IN_BEFORE])
-    return compare_answer(comparison, page, early)
+    return compare_answer(comparison, page, known)
 
 
 RESULT_ACTIONS: tuple[ToolDef, ...] = (read_summary, read_findings, search_all, compare_findings)

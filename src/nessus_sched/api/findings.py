@@ -22,7 +22,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.core.text import pluralize
-from nessus_sched.results.comparison import IN_BEFORE, Change
+from nessus_sched.results.comparison import IN_BEFORE, SAME, SWAPPED, Change
 from nessus_sched.results.query.catalogs import STORED, Catalog
 from nessus_sched.results.query.input import KEYS, read_query
 from nessus_sched.results.query.joining import identified
@@ -181,9 +181,8 @@ async def compare_scans(app: App, call: Call, args: CompareArgs) -> CompareAnswe
     differ likewise. changed: another severity or compliance result. Read counts.notes.
 
     Arguments without a description are those of get_scan_results."""
-    early: list[str] = []
-    for task_id in (args.before_task_id, args.after_task_id):
-        early += early_end(await must_have_results(app, call, task_id))
+    before = await must_have_results(app, call, args.before_task_id)
+    known = pair_notes(before, await must_have_results(app, call, args.after_task_id))
     query = identified(query_of(args))
     with as_tool_errors():
         comparison = await app.findings.compare(args.before_task_id, args.after_task_id, query)
@@ -194,7 +193,7 @@ async def compare_scans(app: App, call: Call, args: CompareArgs) -> CompareAnswe
         page = await with_standing(app, call, texts_once(args, page), query, seen_by)
     return CompareAnswer(
         counts=attrs.asdict(comparison),
-        page=page_answer(page, fence=True, notes=early),
+        page=page_answer(page, fence=True, notes=known),
     )
 
 
@@ -271,6 +270,17 @@ def early_end(task: Task) -> list[str]:
         "report finished; absent is not clean."
     )
     return [note]
+
+
+def pair_notes(before: Task, after: Task) -> list[str]:
+    """What to know about two tasks before their results are compared."""
+    if before.task_id == after.task_id:
+        return [SAME, *early_end(before)]
+    began = before.launched_at
+    # An imported report was not launched: when it was scanned is not known here.
+    ended = None if after.launched_at is None else after.entered.get(after.state)
+    swapped = began is not None and ended is not None and began > ended
+    return [*([SWAPPED] if swapped else []), *early_end(before), *early_end(after)]
 
 
 def _not_yet(task_id: str, state: TaskState) -> ToolError:

@@ -61,13 +61,16 @@ def page_of(path: Path, name: str, query: Query, summary: dict[str, Any] | None)
     return validation.answer(findings_answer(page, cautions(summary) if summary else ()))[0]
 
 
-def compare(path: Path, before: str, after: str, change: Change, query: Query) -> dict[str, Any]:
-    """A `CompareAnswer` for two reports in the database at `path`. Raises `BadQuery`."""
+def compare(
+    path: Path, before: str, after: str, change: Change, query: Query, known: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A `CompareAnswer` for two reports in the database at `path`, with what is `known` about them.
+    Raises `BadQuery`."""
 
     async def both(findings: FindingsReader) -> Any:
         comparison = await findings.compare(before, after, query)
         page = await findings.changed(before, after, change, identified(query))
-        return compare_answer(comparison, _without_ledger(page, query))
+        return compare_answer(comparison, _without_ledger(page, query), known)
 
     return validation.answer(_ask(path, both))[0]
 

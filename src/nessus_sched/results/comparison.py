@@ -51,6 +51,11 @@ class Comparison:
 
 
 MOST_HOSTS: Final = 100
+SAME: Final = "Both scans are the same one, so nothing can have changed."
+SWAPPED: Final = (
+    "The second scan ended before the first began: what it found is older. Swap the two to see "
+    "what has changed since."
+)
 
 
 def notes(comparison: Comparison) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from nessus_sched.api.access import seen
 from nessus_sched.api.errors import as_tool_errors
-from nessus_sched.api.findings import early_end
+from nessus_sched.api.findings import pair_notes
 from nessus_sched.api.operations import ToolError
 from nessus_sched.api.outcomes.changes import why_new
 from nessus_sched.api.reporting.open_findings import SERIOUS, Finder
@@ -113,7 +113,7 @@ async def _tasks(finder: Finder, before: Task, after: Task, period: Period) -> d
     return {
         **comparison.document(sections, period, list(_facts(before, after, compared, period))),
         "period": "",
-        "notes": [*early_end(before), *early_end(after)],
+        "notes": pair_notes(before, after),
     }
 
 

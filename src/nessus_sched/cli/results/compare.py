@@ -18,7 +18,7 @@ from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.cli.trio_run import run_trio
 from nessus_sched.core.states import Meant
 from nessus_sched.core.store_errors import StoreError
-from nessus_sched.results.comparison import Change
+from nessus_sched.results.comparison import SAME, Change
 from nessus_sched.results.merge import Source
 
 
@@ -47,6 +47,7 @@ def _compare_files(
 
     with TemporaryDirectory(prefix="nessus-sched-") as directory:
         path = Path(directory) / "findings.db"
+        known = [SAME] if subjects["before"] == subjects["after"] else []
         for name, subject in subjects.items():
             sources: list[Source] = [partial(stream_of, subject)]
             if not is_file(subject):
@@ -57,4 +58,4 @@ def _compare_files(
                 raise click.ClickException(str(error)) from error
             fail_if_empty(subject, summary)
         with usage_errors():
-            return report_files.compare(path, "before", "after", change, wanted)
+            return report_files.compare(path, "before", "after", change, wanted, known)
