@@ -188,6 +188,8 @@ class Reports:
             asked=task.asked,
             requested=task.request.targets,
             credential=bool(task.request.credentials),
+            # A policy has logins of its own.
+            no_login=not task.request.credentials and task.request.policy is None,
             used_up=_license_exhausted_at(info),
             ended_early=task.partial,
             in_parts=task.split is not None,

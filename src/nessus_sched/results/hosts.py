@@ -11,6 +11,7 @@ import attrs
 
 from nessus_sched.results.logins.used import LoginUsed, distinct
 from nessus_sched.results.logins.verdict import (
+    NOT_TRIED,
     URGENCY,
     HostVerdict,
     Login,
@@ -89,9 +90,14 @@ class Hosts:
         ordered = [host for login in URGENCY for host in self._verdicts[login].values()]
         return ordered[:most]
 
-    def verdict(self) -> ScanVerdict:
-        """The verdict on the whole scan."""
-        return judge_scan(self._logins, self._privileges, self._advice)
+    def verdict(self, *, no_login: bool = False) -> ScanVerdict:
+        """The verdict on the whole scan, without advice on logins that nobody wanted."""
+        advice = {
+            (login, text): count
+            for (login, text), count in self._advice.items()
+            if not (no_login and login in NOT_TRIED)
+        }
+        return judge_scan(self._logins, self._privileges, advice)
 
     def _remember(self, index: int, record: HostRecord) -> None:
         if index in self._records or (

@@ -31,16 +31,17 @@ class ScanFacts:
 
     `now` (epoch seconds) determines the age of the plugin set; without it the day of the scan
     does. `asked` are the settings sent to the scanner. `requested` are the targets as single
-    addresses or names, networks or ranges. `credential`: one was given. `used_up` is the
-    number of licensed hosts if the license is used up. `ended_early` is why the scan did not
-    run to completion, or None. `edited`: someone changed its targets on the scanner. `in_parts`:
-    it was several scans.
+    addresses or names, networks or ranges. `credential`: one was given; `no_login`: none was
+    wanted. `used_up` is the number of licensed hosts if the license is used up. `ended_early` is
+    why the scan did not run to completion, or None. `edited`: someone changed its targets on the
+    scanner. `in_parts`: it was several scans.
     """
 
     now: float | None = None
     asked: Asked | None = None
     requested: Sequence[str] = ()
     credential: bool = False
+    no_login: bool = False
     used_up: int | None = None
     ended_early: str | None = None
     edited: bool = False

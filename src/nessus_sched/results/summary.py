@@ -12,7 +12,7 @@ from nessus_sched.results.actual_settings import ActualSettings, read_actual_set
 from nessus_sched.results.evidence import HostEvidence
 from nessus_sched.results.hosts import HostRecord, Hosts, finished
 from nessus_sched.results.logins.used import login_document, tally
-from nessus_sched.results.logins.verdict import HostVerdict, ScanVerdict, judge
+from nessus_sched.results.logins.verdict import NOT_TRIED, HostVerdict, ScanVerdict, judge
 from nessus_sched.results.model import (
     SEVERITIES,
     UNKNOWN_SEVERITY,
@@ -90,7 +90,7 @@ class SummaryBuilder:
         The expected targets are those in `facts`, or else those named in the report.
         """
         hosts = self._hosts
-        verdict = hosts.verdict()
+        verdict = hosts.verdict(no_login=facts.no_login)
         info = self._info or ScanInfo()
         ran = read_actual_settings(report, info)
         sent = facts.asked.logins if facts.asked is not None else ()
@@ -119,7 +119,9 @@ class SummaryBuilder:
             "compliance_counts": dict(sorted(self._compliance.items())),
             "compliance": dict(sorted(self._compliance.items())),
             "verdict": self._verdict_document(verdict, observed, sent),
-            "host_verdicts": [_host_document(host, sent) for host in spelled_out],
+            "host_verdicts": [
+                _host_document(host, sent, no_login=facts.no_login) for host in spelled_out
+            ],
             "host_verdicts_left_out": hosts.total - len(spelled_out),
             "problems": [_problem_document(each) for each in report.problems[:_PROBLEMS]],
             "problem_counts": dict(report.problem_counts),
@@ -252,7 +254,9 @@ def _targets(text: str | None) -> Sequence[str]:
     return [word for word in (text or "").replace(",", "\n").split() if word]
 
 
-def _host_document(verdict: HostVerdict, sent: Sequence[SentLogin]) -> dict[str, Any]:
+def _host_document(
+    verdict: HostVerdict, sent: Sequence[SentLogin], *, no_login: bool
+) -> dict[str, Any]:
     return {
         "host": verdict.host,
         "login": verdict.login.value,
@@ -265,7 +269,7 @@ def _host_document(verdict: HostVerdict, sent: Sequence[SentLogin]) -> dict[str,
             for sign in verdict.evidence
         ],
         "evidence_left_out": verdict.evidence_left_out,
-        "advice": verdict.advice,
+        "advice": None if no_login and verdict.login in NOT_TRIED else verdict.advice,
     }
 
 

@@ -143,7 +143,7 @@ def _more(summary: Mapping[str, Any], name: str, thing: str, options: str) -> No
 
 
 def _show_hosts(summary: Mapping[str, Any]) -> None:
-    if not summary["host_verdicts"]:
+    if not any(map(_is_telling, summary["host_verdicts"])):
         return
     print_line()
     print_table(
@@ -160,6 +160,11 @@ def _show_hosts(summary: Mapping[str, Any]) -> None:
             f"{more}: nessus-sched results show FILE|TASK --group-by host "
             "(--filter host_login=failed for those with failed logins)"
         )
+
+
+def _is_telling(verdict: Mapping[str, Any]) -> bool:
+    """False for a host that a scan without logins has no more to say about."""
+    return verdict["advice"] is not None or verdict["login"] not in ("not_provided", "none")
 
 
 def _why(verdict: Mapping[str, Any]) -> str:

@@ -181,6 +181,10 @@ def privilege_of_both(one: Privilege, other: Privilege) -> Privilege:
     return other if one is Privilege.UNKNOWN else Privilege.INSUFFICIENT
 
 
+NOT_TRIED: Final = frozenset({Login.NOT_PROVIDED, Login.NONE})
+"""Where a scan that was to log in nowhere needs no advice."""
+
+
 def judge_scan(
     logins: Mapping[Login, int],
     privileges: Mapping[Privilege, int],
