@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ from nessus_sched.config.ledger import LedgerSettings
 from nessus_sched.core.exceptions.exception import Decision, FindingException, PluginFacts
 from nessus_sched.core.exceptions.rule import ExceptionKind, read_rule
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Part, Task
+from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.core.task import Part, PartGroup, Split, Task
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper, ended, origin_of
 from nessus_sched.daemon.report_ingest import Reports
+from nessus_sched.results.absence import Reason
 from nessus_sched.results.coverage import scan_coverage
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.questions import Shown
+from nessus_sched.results.ledger.reach import Reach
 from nessus_sched.results.parser.reader import Reader
 from nessus_sched.scheduler.context import WorkedLogin
 from nessus_sched.scheduler.exceptions import Decider, Exceptions
@@ -33,7 +37,7 @@ from nessus_sched.store.ledger.store import LedgerStore, open_ledger
 from nessus_sched.store.tasks.store import TaskStore
 from support.bare import bare_context
 from support.nessus_xml import document, host, item
-from support.stored import START, a_task, submitted
+from support.stored import START, a_request, a_task, submitted
 
 
 @attrs.frozen
@@ -363,6 +367,59 @@ async def test_a_report_that_is_gone_before_it_is_read_is_left_out(tmp_path: Pat
         async with kept(site):
             assert await site.entries() == [(WEEK, WEEK, 0)]
             assert site.keeper.waiting == 0
+
+
+async def test_what_a_part_did_not_scan_is_not_called_silent(tmp_path: Path) -> None:
+    """The scanner of one part was lost: its hosts and empty addresses were not scanned."""
+    async with opened(tmp_path) as site, kept(site):
+        targets = ("192.0.2.0/30", "198.51.100.0/30")
+        request = a_request(targets=targets)
+        for order, hosts in ((1, ("192.0.2.1", "198.51.100.1")), (5, ("192.0.2.1",))):
+            at = START + order * 86400.0
+            task = a_task(
+                order, request=request, state=TaskState.COMPLETED, created_at=at, launched_at=at,
+                scanner_instance="east", summary={"hosts": 1},
+                entered={TaskState.COMPLETED: at + 600},
+            )  # fmt: skip
+            parts: list[Task] = []
+            if len(hosts) == 1:
+                groups = [PartGroup(ranges=(text,), size=4, hosts=4, cut=4) for text in targets]
+                parts = [
+                    attrs.evolve(
+                        task, task_id=f"{task.task_id}-{number}", order=order + number,
+                        request=a_request(targets=(targets[number - 1],)), state=state,
+                        entered={state: at + 600}, summary=None,
+                        part=Part(task_id=task.task_id, number=number, group=number - 1, start=0,
+                                  size=4, hosts=4),
+                    )
+                    for number, state in ((1, TaskState.COMPLETED), (2, TaskState.TIMED_OUT))
+                ]  # fmt: skip
+                task = attrs.evolve(
+                    task, scanner_instance=None, split=Split(groups=tuple(groups), parts=2),
+                    state=TaskState.PARTIAL, entered={TaskState.PARTIAL: at + 600},
+                    partial="1 part of 2 ended timed_out",
+                )  # fmt: skip
+            tags = {"HOST_END_TIMESTAMP": str(int(at + 600))}
+            weak = item(10001, severity=3, port=443)
+            reader = Reader(BytesIO(document(*(host(name, weak, tags=tags) for name in hosts))))
+            await site.findings.put(
+                task.task_id, reader, at=at + 700,
+                coverage=partial(lambda reader: scan_coverage(reader.report), reader),
+            )  # fmt: skip
+            for each in (*parts, task):
+                await site.tasks.submit(each, submitted(each))
+            await site.entries()
+        (found,) = await site.keeper.hosts(
+            "198.51.100.1", shown=Shown.OPEN, least_severity=0, limit=9, offset=0, now=START + 9e6
+        )
+        assert [each.life.reason for each in found.entries] == [Reason.HOST_UNFINISHED]
+        asked = parse_targets(["198.51.100.0/31"])
+        for days, expected in (
+            (0, [Reach.NEVER_ANSWERED, Reach.UNFINISHED]),
+            (3, [Reach.NOT_LATELY, Reach.NOT_LATELY]),
+        ):
+            reached = await site.keeper.reach(asked, START + days * 86400.0)
+            assert [each.status for each in reached] == expected
 
 
 def test_a_part_has_no_findings_of_its_own() -> None:

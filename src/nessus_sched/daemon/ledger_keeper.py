@@ -17,6 +17,7 @@ import trio
 
 from nessus_sched.config.ledger import LedgerSettings
 from nessus_sched.core.clock import Now
+from nessus_sched.core.coverage import unfinished
 from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.core.journal import JournalEntry
@@ -24,7 +25,7 @@ from nessus_sched.core.states import SETTLED
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import ScanKind, Task
-from nessus_sched.core.task_store import TaskReader
+from nessus_sched.core.task_store import TaskStore
 from nessus_sched.results.findings_port import FindingsStore
 from nessus_sched.results.ledger.as_of import AsOfPage, AsOfQuery
 from nessus_sched.results.ledger.hosts import ScanOrigin
@@ -64,7 +65,7 @@ class LedgerKeeper:
     """Implements the port `KeptLedger`. `settings` gives the configuration in effect."""
 
     ledger: Ledger
-    tasks: TaskReader
+    tasks: TaskStore
     settings: Callable[[], LedgerSettings]
     wall: Now
     exceptions: Exceptions
@@ -276,8 +277,9 @@ class LedgerKeeper:
 
     async def _apply(self, task: Task) -> None:
         started = trio.current_time()
+        origin = origin_of(task, await self._left(task))
         applied = await self.ledger.apply(
-            origin_of(task), identity=self.settings().host_identity, now=self.wall()
+            origin, identity=self.settings().host_identity, now=self.wall()
         )
         if applied is not None:
             changes = attrs.asdict(
@@ -289,6 +291,13 @@ class LedgerKeeper:
                 await self.exceptions.observed(applied.facts, applied.at)
             await self._cover()
 
+    async def _left(self, task: Task) -> tuple[str, ...]:
+        """The targets that no scan of the task has finished; those of a split task are what its
+        parts have left."""
+        if task.split is None or task.partial is None:
+            return task.remaining or ()
+        missed = unfinished(task, await self.tasks.parts_of(task.task_id))
+        return tuple(text for each in missed for text in each.targets.texts)
 
 def _same(one: Sequence[FindingException], other: Sequence[FindingException]) -> bool:
     """Whether they cover the same; what is known of their plugins does not matter."""
@@ -307,8 +316,9 @@ def ended(task: Task) -> bool:
     return task.part is None and task.summary is not None and task.state in SETTLED
 
 
-def origin_of(task: Task) -> ScanOrigin:
-    """What the ledger needs to know of a task besides its findings."""
+def origin_of(task: Task, left: tuple[str, ...] = ()) -> ScanOrigin:
+    """What the ledger needs to know of a task besides its findings. `left` are the targets that no
+    scan of it has finished."""
     if task.scanner_instance is None and task.split is None:
         return ScanOrigin(task_id=task.task_id, settled=task.entered[task.state])  # imported
     return ScanOrigin(
@@ -317,7 +327,7 @@ def origin_of(task: Task) -> ScanOrigin:
         accepted=task.created_at,
         began=task.launched_at if task.launched_at is not None else task.created_at,
         targets=task.request.targets,
-        left=task.remaining or (),
+        left=left,
         only=None if task.request.verify is None else task.request.verify.plugin_ids,
         credentials=tuple(task.request.credentials),
         settled=task.entered[task.state],

@@ -17,9 +17,16 @@ from nessus_sched.results.reached import target_of
 from nessus_sched.store.findings.sql import ScanRow
 from nessus_sched.store.ledger.addresses import address_key, within
 
-_HOSTS: Final = (
-    "SELECT name, tried_at, last_answered, last_whole, last_login, login, scanner FROM machines"
-)
+_OF_LATEST: Final = "SELECT 1 FROM tries t WHERE t.run = m.tried_run"
+_HOSTS: Final = f"""
+SELECT m.name,
+  CASE WHEN m.last_answered < m.tried_at AND EXISTS ({_OF_LATEST}) AND NOT EXISTS (
+      {_OF_LATEST} AND (m.address BETWEEN t.first AND t.last OR t.name = m.name))
+    THEN m.last_answered ELSE m.tried_at END,
+  m.last_answered, m.last_whole, m.last_login, m.login, m.scanner
+FROM machines m
+"""
+"""A scan that ended before it got to a host says nothing about it: then its latest answer counts."""
 _LOGINS: Final = f"""
 INSERT INTO run_logins
 SELECT :run, :credentials, count(*), count(*) FILTER (WHERE host_login = '{Login.FULL}'),
@@ -117,10 +124,10 @@ def _tries(connection: sqlite3.Connection, asked: TargetSet, since: float) -> Tr
 
 
 def _hosts(connection: sqlite3.Connection, asked: TargetSet) -> Iterator[Reached]:
-    rows = connection.execute(f"{_HOSTS} WHERE {within('address', asked.ranges)}")
+    rows = connection.execute(f"{_HOSTS} WHERE {within('m.address', asked.ranges)}")
     yield from map(_reached, rows)
     rows = connection.execute(
-        f"{_HOSTS} WHERE name IN (SELECT value FROM json_each(?))", (json.dumps(asked.names),)
+        f"{_HOSTS} WHERE m.name IN (SELECT value FROM json_each(?))", (json.dumps(asked.names),)
     )
     yield from map(_reached, rows)
 
