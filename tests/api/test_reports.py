@@ -25,6 +25,7 @@ from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets.labels import Labelled, LabelRule, Labels
 from nessus_sched.core.targets.scope import Scope, parse_rules
 from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.core.task import ScheduledFor
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.results.ledger.trend import TrendQuery
@@ -32,6 +33,7 @@ from nessus_sched.scheduler.exceptions import Decider
 from support.living_app import living_app
 from support.patched_network import BY_PLUGIN, DAY, NETWORK, Key, Network
 from support.reading import Page
+from support.stored import a_request, a_task, submitted
 
 WORDS: Final = ("info", "low", "medium", "high", "critical")
 
@@ -488,3 +490,15 @@ def test_the_targets_with_labels_are_those_that_have_them(
     for address in range(first, last + 1):
         inside = any(low <= address <= high for low, high in covered.ranges)
         assert inside is Labelled(labels, wanted).has(address)
+
+
+async def test_a_second_try_does_not_narrow_the_report_of_its_schedule(desk: Desk) -> None:
+    """It scanned only hosts that the whole scan had not reached."""
+    for number, targets in enumerate(((NETWORK,), ("192.0.2.1",))):
+        fired = ScheduledFor(schedule_id="s-1", name="weekly", nominal=0.0, number=number)
+        task = a_task(90 + number, request=a_request(targets=targets), schedule=fired)
+        await desk.app.service.context.store.submit(task, submitted(task))
+    rows = await desk.rows("team", schedule="weekly")
+    assert {row["host"] for row in rows} == {
+        host for host, plugin in desk.open() if BY_PLUGIN[plugin].severity
+    }

@@ -92,9 +92,11 @@ async def test_absent_hosts_are_scanned_again_up_to_so_many_times(
         assert found.tries.over == "no more tries"
         first, second = [await w.task(each) for each in found.tries.tasks]
         assert absent.asked == [found.last_task, first.task_id]
-        for task in (first, second):
+        for number, task in ((1, first), (2, second)):
             assert task.request.between == daily(w).request.between
+            assert task.request.name == "daily, absent hosts"
             assert task.schedule is not None
+            assert (task.schedule.number, task.schedule.is_second_try) == (number, True)
             assert (task.schedule.nominal, task.deadline) == (EPOCH + 24 * HOUR, EPOCH + 48 * HOUR)
         journal = [each.entry for each in await w.store.journal()]
         numbers = [e.detail["number"] for e in journal if e.event == "schedule_tried_again"]

@@ -275,12 +275,18 @@ class Report:
 @attrs.frozen(kw_only=True)
 class ScheduledFor:
     """The schedule that submitted a task, and the time for which it did (epoch seconds). A second
-    try is canceled at `until`, when the schedule fires again."""
+    try has a `number` from 1, and is canceled at `until`, when the schedule fires again."""
 
     schedule_id: str
     name: str
     nominal: float
     until: float | None = None
+    number: int = 0
+
+    @property
+    def is_second_try(self) -> bool:
+        """Whether it scans only hosts that were absent. Earlier releases stored no number."""
+        return self.number > 0 or self.until is not None
 
 
 @attrs.frozen(kw_only=True)

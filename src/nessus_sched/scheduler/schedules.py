@@ -44,6 +44,8 @@ _DEFINED: Final = (
     "retry_absent",
 )  # fmt: skip
 """What defines a schedule besides its name; the rest is its history."""
+_NAME: Final = 80
+"""Characters of a name in that of a second try."""
 
 
 class UnknownSchedule(RequestError):
@@ -296,11 +298,14 @@ class Schedules:
         """Submits a firing, or the next one of its second tries. A firing of the calendar is
         submitted once; one on request as often as it is requested. Raises `RequestError` or
         `RightsUnknown`."""
-        request, until = schedule.request, None
+        request, until, number = schedule.request, None, 0
         key = None if on_request else f"{schedule.schedule_id}@{nominal:.0f}"
         if tries is not None:
-            request = attrs.evolve(request, targets=tries.targets)
-            key, until = f"{key}/{len(tries.tasks) + 1}", schedule.next_due
+            number = len(tries.tasks) + 1
+            # A name of its own, since the name of the schedule means its latest whole scan.
+            name = f"{(request.name or schedule.name)[:_NAME]}, absent hosts"
+            request = attrs.evolve(request, targets=tries.targets, name=name)
+            key, until = f"{key}/{number}", schedule.next_due
         rights = await self._context.rights_to(schedule.template)
         if rights.refusal is not None:
             raise RequestError(rights.refusal, code=ErrorKind.NOT_PERMITTED)
@@ -311,8 +316,9 @@ class Schedules:
             idempotency_key=key,
             scopes=rights.scopes,
             schedule=ScheduledFor(
-                schedule_id=schedule.schedule_id, name=schedule.name, nominal=nominal, until=until
-            ),
+                schedule_id=schedule.schedule_id, name=schedule.name, nominal=nominal, until=until,
+                number=number,
+            ),  # fmt: skip
         )
         return submission.view.task.task_id
 

@@ -149,11 +149,14 @@ def _of_targets(text: str, targets: TargetSet, limits: Sequence[Scope]) -> Repor
 
 
 async def _latest(app: ReadApp, call: Call, schedule: str) -> Task:
-    """The latest task of a schedule."""
+    """The latest task of a schedule, but for second tries, which are about a few hosts."""
     sees, name = visible(app, call), schedule.casefold()
     wanted = TaskFilter(
         shown=lambda task: (
-            task.schedule is not None and task.schedule.name.casefold() == name and sees(task)
+            task.schedule is not None
+            and not task.schedule.is_second_try
+            and task.schedule.name.casefold() == name
+            and sees(task)
         )
     )
     with as_tool_errors():
