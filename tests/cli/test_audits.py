@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,12 @@ from nessus_sched.config.delivery import SlaSettings
 from nessus_sched.core.clock import system_now
 from nessus_sched.results.ledger.sla import SlaQuery
 from nessus_sched.results.ledger.trend import TrendQuery
+from nessus_sched.results.pack.scans import scan_row
+from nessus_sched.results.pack.verify_pack import check as checked
 from support.command import fits, typed
 from support.ledger_book import INFORMATION, LOGIN
 from support.nessus_xml import document, element, host, item
+from support.reading import Page
 from support.report_network import DAY, Books, books
 
 HOST = "192.0.2.1"
@@ -118,3 +124,82 @@ def test_trends_and_time_limits_are_about_the_rest(tmp_path: Path) -> None:
     assert sum(point.new for point in trend) == 0
     assert sum(point.baseline for point in trend) == sum(trend[-1].open.values()) + 1
     assert {word for each in sla.counts.values() for word in each} == {"medium"}
+
+
+def rows_of(config: str, *words: str) -> list[dict[str, Any]]:
+    said = typed("report", *words, "-c", config, "--format", "jsonl", "-o", "-")
+    assert said.code == 0, said
+    return [json.loads(line) for line in said.out.splitlines()]
+
+
+def page_of(config: str, *words: str) -> Page:
+    said = typed("report", *words, "-c", config, "-o", "-")
+    assert said.code == 0, said
+    return Page(said.out)
+
+
+def test_a_team_gets_them_apart_from_what_it_has_to_install(config: str) -> None:
+    page = page_of(config, "team")
+    assert "0 findings from low up on 0 hosts" in page.words
+    assert page.texts("section.card") == []
+    assert "Audits: 2 failed checks on 1 host" in page.words
+    found = {
+        (row["compliance_check_name"], row["plugin_name"], row["due"])
+        for row in rows_of(config, "team")
+    }
+    assert found == {(name, "Unix Compliance Checks", None) for name in ("1.2", "1.3")}
+
+
+def test_management_has_them_in_a_sentence(config: str) -> None:
+    page = page_of(config, "management")
+    assert page.tiles()["high"] == "0"
+    assert "Nothing from low up is open" in page.words
+    assert "Audits: 2 checks failed on 1 host, which are in no number above." in page.words
+    assert rows_of(config, "management") == []
+
+
+def test_a_comparison_has_them_apart(config: str) -> None:
+    page = page_of(config, "comparison", "--since", "36h")
+    titles = page.texts("main h2")
+    assert "New: 1 audit check" in titles
+    assert "Fixed: 1 finding (1 medium) and 1 audit check" in titles
+    rows = rows_of(config, "comparison", "--since", "36h")
+    assert [(row["change"], row["compliance_check_name"]) for row in rows] == [
+        ("new", "1.3"), ("fixed", None), ("fixed", "1.1"),
+    ]  # fmt: skip
+
+
+def test_evidence_counts_them_apart(config: str, tmp_path: Path) -> None:
+    pack, folder = tmp_path / "pack.zip", tmp_path / "pack"
+    since = datetime.fromtimestamp(system_now() - 9 * DAY, UTC).isoformat(timespec="seconds")
+    until = datetime.fromtimestamp(system_now() - 60, UTC).isoformat(timespec="seconds")
+    words = ("report", "evidence", "--since", since, "--until", until, "-c", config)
+    said = typed(*words, "-o", str(pack))
+    assert said.code == 0, said
+    assert " 0 open findings, 1 fixed, 1 new, " in said.out
+    assert "checks of audits: 2 failed, 1 fixed, 3 new" in said.out
+    written = typed(*words, "-o", str(pack), "--force", "--json").json
+    assert written["checks"] == {"open.csv": 2, "fixed.csv": 1, "new.csv": 3}
+    with zipfile.ZipFile(pack) as file:
+        file.extractall(folder)
+    assert checked(str(pack)).problems == checked(str(folder)).problems == []
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["open_by_severity"], manifest["open_checks"]) == ({}, 2)
+    for changes, problems in (
+        ({"open_checks": 3}, ["open.csv does not have as many checks of audits"]),
+        ({"format_version": 1, "open_by_severity": {"high": 2}}, []),  # as release 0.2 wrote them
+    ):
+        (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+        found = checked(str(folder)).problems
+        assert len(found) == len(problems)
+        assert all(map(str.startswith, found, problems))
+
+
+def test_scans_of_a_pack_count_them_apart() -> None:
+    results = {"findings": 9, "compliance_counts": {"PASSED": 4, "FAILED": 1, "WARNING": 1}}
+    facts = ("task_id", "began", "ended", "state", "source", "journal_row", "why", "scanners")
+    document = {**dict.fromkeys(facts), "outcome": {"results": results}}
+    row = scan_row(document)
+    assert (row["findings"], row["checks_failed"], row["checks_passed"]) == (3, 2, 4)
+    older = scan_row({**document, "outcome": {"results": {"findings": 9}}})
+    assert (older["findings"], older["checks_failed"]) == (9, None)

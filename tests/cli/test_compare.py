@@ -115,6 +115,13 @@ def test_what_might_still_be_there_is_not_called_fixed(
     assert f"{reason}: " in told.err
 
 
+def test_a_report_compared_with_itself_says_so(tmp_path: Path) -> None:
+    one = report(tmp_path / "a", check(10))
+    assert "Both scans are the same one" in typed("results", "compare", one, one).err
+    other = report(tmp_path / "b", check(10))
+    assert "Both scans" not in typed("results", "compare", one, other).err
+
+
 def test_a_report_that_was_cut_off_proves_nothing(tmp_path: Path) -> None:
     before = report(tmp_path / "a", check(10))
     after = report(tmp_path / "b", check(11))

@@ -76,6 +76,15 @@ def test_comparison_of_two_scans(live: Live, scanned: str, tmp_path: Path) -> No
     words = ("submit", NETWORK, "--kind", "trusted", "--credential", "linux", "--wait")
     later = str(asked(live, "submit --wait", *words)["task_id"])
     counts = asked(live, "results compare", "results", "compare", scanned, later)["counts"]
+    for before, after, note in (
+        (scanned, later, None), (scanned, scanned, "are the same one"),
+        (later, scanned, "Swap the two"),
+    ):  # fmt: skip
+        compared = asked(live, "results compare", "results", "compare", before, after)
+        notes = " ".join(compared["page"]["notes"])
+        told = page_of(live, tmp_path, "comparison", before, after).words
+        for said in ("are the same one", "Swap the two"):
+            assert (said in notes, said in told) == (said == note,) * 2
     page = page_of(live, tmp_path, "comparison", scanned, later)
     stayed = sum(n for name, n in counts["severities"]["persisting"].items() if name != "info")
     assert f"{stayed} findings of severity low or higher remained." in page.words

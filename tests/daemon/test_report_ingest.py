@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -39,6 +40,25 @@ async def test_the_summary_of_an_edited_scan_says_so(tmp_path: Path, ending: End
     finally:
         await findings.aclose()
     assert any("edited the targets" in said for said in cautions(summary)) is bool(ending)
+
+
+@pytest.mark.parametrize(
+    ("changes", "advised"),
+    [({}, False), ({"credentials": ("linux",)}, True), ({"policy": "own logins"}, True)],
+)
+async def test_advice_on_logins_is_for_scans_that_were_to_log_in(
+    tmp_path: Path, changes: dict[str, Any], advised: bool
+) -> None:
+    path = tmp_path / "scan.nessus"
+    path.write_bytes(document(host("192.0.2.1", item(110723))))
+    findings = await open_findings(tmp_path / "findings.db")
+    try:
+        reports = Reports(findings, ExportStore(tmp_path / "exports"), lambda: 0.0)
+        task = attrs.evolve(TASK, request=attrs.evolve(TASK.request, **changes))
+        summary = await reports.digest(task, [path], None)
+    finally:
+        await findings.aclose()
+    assert bool(summary["verdict"]["advice"]) is advised
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nessus_sched.cli.results.text import show_summary
 from nessus_sched.core.asked import Asked, SentLogin
 from nessus_sched.results.logins.used import (
     LoginUsed,
@@ -152,6 +153,25 @@ def test_a_summary_says_which_login_worked_where() -> None:
     assert by_host["192.0.2.5"] == []
     unknown = summarize(io.BytesIO(report()))["verdict"]["logins"]
     assert {each["credential"] for each in unknown} == {None}
+
+
+def test_a_scan_that_was_to_log_in_nowhere_gets_no_advice_on_logins(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    none = host("192.0.2.1", item(19506, output(said("no"))), item(110723))
+    failed = host("192.0.2.2", item(19506, output(said("no"))), item(104410))
+    for hosts, unwanted in (((none,), ["192.0.2.1"]), ((none, failed), ["192.0.2.1"])):
+        data = document(*hosts)
+        for facts, without in ((ScanFacts(), []), (ScanFacts(no_login=True), unwanted)):
+            found = summarize(io.BytesIO(data), facts)
+            silent = [each["host"] for each in found["host_verdicts"] if each["advice"] is None]
+            assert silent == without
+            advice = found["verdict"]["advice"]
+            assert any("not provided" in each for each in advice) is not bool(without)
+            assert any("failed" in each for each in advice) is (len(hosts) == 2)
+            show_summary("report", found)
+            told = "what to do" in capsys.readouterr().out
+            assert told is (len(hosts) == 2 or not without)
 
 
 def test_a_host_that_is_twice_in_a_report_counts_once() -> None:
