@@ -140,7 +140,7 @@ def page_of(config: str, *words: str) -> Page:
 
 def test_a_team_gets_them_apart_from_what_it_has_to_install(config: str) -> None:
     page = page_of(config, "team")
-    assert "0 findings from low up on 0 hosts" in page.words
+    assert "0 findings of severity low or higher on 0 hosts" in page.words
     assert page.texts("section.card") == []
     assert "Audits: 2 failed checks on 1 host" in page.words
     found = {
@@ -153,7 +153,7 @@ def test_a_team_gets_them_apart_from_what_it_has_to_install(config: str) -> None
 def test_management_has_them_in_a_sentence(config: str) -> None:
     page = page_of(config, "management")
     assert page.tiles()["high"] == "0"
-    assert "Nothing from low up is open" in page.words
+    assert "Nothing of severity low or higher is open" in page.words
     assert "Audits: 2 checks failed on 1 host, which are in no number above." in page.words
     assert rows_of(config, "management") == []
 

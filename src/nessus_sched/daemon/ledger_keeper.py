@@ -299,6 +299,7 @@ class LedgerKeeper:
         missed = unfinished(task, await self.tasks.parts_of(task.task_id))
         return tuple(text for each in missed for text in each.targets.texts)
 
+
 def _same(one: Sequence[FindingException], other: Sequence[FindingException]) -> bool:
     """Whether they cover the same; what is known of their plugins does not matter."""
     return [(each.exception_id, each.expires) for each in one] == [

@@ -316,7 +316,10 @@ class Schedules:
             idempotency_key=key,
             scopes=rights.scopes,
             schedule=ScheduledFor(
-                schedule_id=schedule.schedule_id, name=schedule.name, nominal=nominal, until=until,
+                schedule_id=schedule.schedule_id,
+                name=schedule.name,
+                nominal=nominal,
+                until=until,
                 number=number,
             ),  # fmt: skip
         )
