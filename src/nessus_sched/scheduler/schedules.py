@@ -321,7 +321,7 @@ class Schedules:
                 nominal=nominal,
                 until=until,
                 number=number,
-            ),  # fmt: skip
+            ),
         )
         return submission.view.task.task_id
 

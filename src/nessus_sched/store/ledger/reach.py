@@ -26,7 +26,7 @@ SELECT m.name,
   m.last_answered, m.last_whole, m.last_login, m.login, m.scanner
 FROM machines m
 """
-"""A scan that ended before it got to a host says nothing about it: then its latest answer counts."""
+"""A scan that ended before it got to a host says nothing about it: its latest answer counts."""
 _LOGINS: Final = f"""
 INSERT INTO run_logins
 SELECT :run, :credentials, count(*), count(*) FILTER (WHERE host_login = '{Login.FULL}'),
