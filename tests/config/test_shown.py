@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nessus_sched.config.calendar import BlackoutSettings, WindowSettings
+from nessus_sched.config.delivery import SinkSettings
 from nessus_sched.config.loading import load, load_text
 from nessus_sched.config.parsers import duration, retention_time, size
 from nessus_sched.config.reference import reference
@@ -80,6 +81,30 @@ def test_what_is_no_word_in_the_url_of_a_webhook_is_a_secret() -> None:
     url = "https://hooks.example.com/services/T00000000/AbCdEfGhIjKlMnOpQrStUv?sig=a1%2Fb2c3d4"
     found = {secret.reveal() for secret in secrets_of(WebhookSettings(url=url))}
     assert found == {"T00000000", "AbCdEfGhIjKlMnOpQrStUv", "a1%2Fb2c3d4", "a1/b2c3d4"}
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        (
+            "mailtos://scans2026:pass%40w0rd1@192.0.2.13:2525?from=a@mail4.example.com&to=b2c3d4e5@x.example",
+            {"pass@w0rd1"},
+        ),
+        ("mailto://mail01.example.com?user=scans@example.com&pass=pass%40w0rd1", {"pass@w0rd1"}),
+        ("MAILTO://mail01.example.com/soc2026@example.com", set()),
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", {
+            "T1JJ3T3L2", "A1BRTD4JD", "TIiajkdnlazkcOXrIdevi7FQ",
+        }),
+        ("jsons://u:pass-w0rd@192.0.2.13:8443/hook/t0ken.of.it", {"pass-w0rd", "t0ken.of.it"}),
+        ("gotifys://push2.example.com/AbCdEf123.xyz", {"AbCdEf123.xyz"}),
+        ("sendgrid://SG.a1b2c3d4.e5f6G7h8:me@mail2.example.com", {"SG.a1b2c3d4.e5f6G7h8", "me"}),
+    ],
+)  # fmt: skip
+def test_tokens_and_passwords_of_apprise_are_secrets_but_no_hosts_or_mail_addresses(
+    url: str, secret: set[str]
+) -> None:
+    found = {each.reveal() for each in secrets_of(SinkSettings(name="x", apprise=Secret(url)))}
+    assert found == {url, *secret}
 
 
 def test_the_example_is_about_every_section() -> None:

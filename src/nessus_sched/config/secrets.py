@@ -15,6 +15,12 @@ from nessus_sched.core.secret import Secret
 
 _TOKEN: Final = re.compile(r"(?=.*\d)\S{8,}|\S{20,}")
 """Parts of a webhook's URL that do not look like ordinary words."""
+_MAIL: Final = frozenset({"mailto", "mailtos"})
+_PART: Final = re.compile(r"(^|[/?&=#;@:])([^/?&=#;@:]+)")
+"""A part of a URL behind the scheme, and the character before it."""
+_PASSWORD: Final = re.compile(r"^[^/?#]*?:([^/?#]+)@|[?&]pass=([^&#]+)")
+_HOST: Final = re.compile(r"(?:[a-z0-9_-]{1,63}\.)+[a-z]{2,24}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
+"""An IPv4 address, or a domain name in lower case; tokens with dots rarely look like one."""
 
 
 def secrets_of(value: Any) -> Iterator[Secret]:
@@ -44,12 +50,15 @@ def _tokens(url: str) -> Iterator[Secret]:
 
 
 def _apprise(url: str) -> Iterator[Secret]:
-    """The secret parts of a URL of Apprise, which has tokens anywhere behind the scheme."""
-    _, _, rest = url.partition("://")
-    for part in re.split(r"[/?&=#;@:]", rest):
-        for text in {part, unquote(part)}:
-            if _TOKEN.fullmatch(text):
-                yield Secret(text)
-    password = re.match(r"[^/?#]*?:([^/?#]*)@", rest)
-    if password and password[1]:
-        yield Secret(unquote(password[1]))
+    """The secret parts of a URL of Apprise: tokens may be anywhere behind the scheme, except in a
+    URL for mail. Hosts are none, because results name them, too."""
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in _MAIL:
+        for before, part in _PART.findall(rest):
+            if before in ("", "@") and _HOST.fullmatch(part):
+                continue
+            for text in {part, unquote(part)}:
+                if _TOKEN.fullmatch(text):
+                    yield Secret(text)
+    for in_login, in_query in _PASSWORD.findall(rest):
+        yield Secret(unquote(in_login or in_query))
