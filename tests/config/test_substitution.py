@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from nessus_sched.config.loading import load_text
 from nessus_sched.config.problems import ConfigError
@@ -109,3 +113,40 @@ def test_what_was_substituted_is_one_value_and_no_yaml() -> None:
     text = "targets: {allow: ['${RULES}']}"
     with pytest.raises(ConfigError, match=r"targets.allow\[0\]: expected an address"):
         load_text(text, file="f", folder=Path("/"), environ={"RULES": "192.0.2.1, 192.0.2.2"})
+
+
+def url_of(template: str, **environ: str) -> str:
+    """What a URL of Apprise becomes."""
+    text = f"sinks: [{{name: mail, apprise: '{template}'}}]"
+    config = load_text(text, file="f", folder=Path("/"), environ=environ)
+    found = config.sinks[0].apprise
+    assert found is not None
+    return found.reveal()
+
+
+@given(st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=20))
+@example("p@ss:w/rd?#[x] 50%")
+@example("100%4")
+def test_a_login_in_a_url_needs_no_percent_encoding(secret: str) -> None:
+    raw = f"mailtos://me:{quote(secret, safe='')}@mail.example.com"
+    assert url_of("mailtos://me:${P}@mail.example.com", P=quote(secret, safe="")) == raw
+    user = f"mailtos://{quote(secret, safe='')}:x@mail.example.com"
+    assert url_of("mailtos://${P}:${Q}@mail.example.com", P=quote(secret, safe=""), Q="x") == user
+    if not re.search("%[0-9A-Fa-f]{2}", secret):
+        assert url_of("mailtos://me:${P}@mail.example.com", P=secret) == raw
+        assert url_of("mailtos://${P}:${Q}@mail.example.com", P=secret, Q="x") == user
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "${P}",
+        "mailtos://${P}",
+        "mailtos://${P}@mail.example.com",
+        "json://x/${P}:${P}@y",
+        "a:${P}@b",
+    ],
+)
+def test_references_elsewhere_are_left_as_they_are(template: str) -> None:
+    told = "u:p@ss/w0rd?to=me@example.com"
+    assert url_of(template, P=told) == template.replace("${P}", told)

@@ -31,6 +31,9 @@ Values may contain references, even in the middle of longer text:
 | `${file:PATH}` | the content of the file, without the final newline |
 | `${credential:NAME}` | the same for a file in systemd's credentials directory |
 | `$$` | a dollar sign |
+
+In the place of a URL's user or password, as in `mailtos://me:${file:mail.secret}@mail.example.com`,
+a value is percent-encoded. Sequences such as `%40` in it are taken as already encoded.
 """
 
 _WORDS: Final[Mapping[Any, str]] = {

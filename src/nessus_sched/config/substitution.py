@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, final
+from urllib.parse import quote
 
 import attrs
 
@@ -20,6 +21,11 @@ MAX_FILE: Final = 65536
 
 _REFERENCE: Final = re.compile(r"\$(?:\$|\{([^}]*)(\}?))")
 _VARIABLE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+_LOGIN_IN_URL: Final = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://(?:(\$\{[^}]*\})|[^/?#@:$]*):(\$\{[^}]*\})@"
+)
+"""The user and the password of a URL, where they are references."""
+_NOT_FOR_URLS: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|[^%A-Za-z0-9._~-]")
 _CREDENTIAL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]*")
 
 
@@ -72,6 +78,8 @@ def _text(text: str, sources: Sources) -> str:
 
 def _pieces(text: str, sources: Sources) -> Iterator[str]:
     end = 0
+    login = _LOGIN_IN_URL.match(text)
+    encoded = {login.start(1), login.start(2)} if login else set()
     for match in _REFERENCE.finditer(text):
         yield text[end : match.start()]
         end = match.end()
@@ -80,8 +88,14 @@ def _pieces(text: str, sources: Sources) -> Iterator[str]:
         elif not match[2]:
             raise ValueProblem("has ${ without }", hint="write $$ for a dollar sign")
         else:
-            yield _lookup(match[1], sources)
+            found = _lookup(match[1], sources)
+            yield _percent_encoded(found) if match.start() in encoded else found
     yield text[end:]
+
+
+def _percent_encoded(text: str) -> str:
+    """Leaves what is encoded already, such as `%40`."""
+    return _NOT_FOR_URLS.sub(lambda match: quote(match[0], safe=""), text)
 
 
 def _lookup(reference: str, sources: Sources) -> str:
