@@ -15,15 +15,18 @@ from trio.testing import MockClock
 
 from nessus_sched.config.schema import SchedulingSettings, TargetSettings
 from nessus_sched.core.command import Command
+from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.scanner import ScanOrder
 from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.ranges import count, merged
 from nessus_sched.core.targets.targets import parse_targets, size_of
 from nessus_sched.core.task import RequestedState, Splitting, Task
 from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.scheduler.errors import NotPossible, RequestError
+from nessus_sched.store.tasks.store import TaskStore
 from support.fake_scanner import FakeScan, FakeScanner, unreachable
-from support.world import World, config_of, scanner_settings, virtual_now, world
+from support.world import World, config_of, error_kind, scanner_settings, virtual_now, world
 
 NETWORKS = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
 """768 addresses."""
@@ -450,3 +453,38 @@ async def test_a_command_that_a_dying_daemon_began_is_carried_out_by_the_next(
         await trio.sleep(300)
         assert {part.state for part in await parts_of(w, task)} == {state}
         assert (await w.task(task.task_id)).state is state
+
+
+@pytest.mark.parametrize("command", ["cancel", "pause", "deadline"])
+async def test_parts_that_the_store_kept_from_a_command_get_it_later(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """The task has the command, so it is carried out."""
+    record, failed = TaskStore.record, list[str]()
+
+    async def fails_twice(store: TaskStore, task: Task, entry: JournalEntry) -> None:
+        if task.part is not None and entry.event.endswith("_requested") and len(failed) < 2:
+            failed.append(task.task_id)
+            raise StoreUnavailable("no answer")
+        await record(store, task, entry)
+
+    monkeypatch.setattr(TaskStore, "record", fails_twice)
+    async with three_scanners(tmp_path) as (w, scanners):
+        for scanner in scanners.values():
+            scanner.duration = lambda _order: 86400.0
+        task = await w.submit(*NETWORKS, deadline="1h" if command == "deadline" else None)
+        await trio.sleep(60)
+        if command == "cancel":
+            await w.service.cancel(task.task_id, actor="me")
+        elif command == "pause":
+            await w.service.pause(task.task_id, actor="me")
+        else:
+            await trio.sleep(3600)
+        await trio.sleep(600)
+        assert len(failed) == 2
+        ended = TaskState.PAUSED if command == "pause" else TaskState.CANCELED
+        parts = await parts_of(w, task)
+        assert {part.state for part in parts} == {ended}
+        if command == "deadline":
+            assert {error_kind(part) for part in parts} == {"deadline"}
+        assert (await w.task(task.task_id)).state is ended

@@ -48,3 +48,10 @@ def past_deadline(now: float) -> Command:
     """Cancels a task at its deadline (`now`, epoch seconds)."""
     error = TaskError(kind=ErrorKind.DEADLINE, message=PAST_DEADLINE, transient=False, at=now)
     return Command(desired=RequestedState.CANCEL, cause=PAST_DEADLINE, error=error)
+
+
+def ends_for_deadline(task: Task) -> bool:
+    """It is being canceled at its deadline. What goes wrong on the way is not why it ends."""
+    last = task.last_error
+    canceling = task.desired is RequestedState.CANCEL
+    return canceling and last is not None and last.kind == ErrorKind.DEADLINE

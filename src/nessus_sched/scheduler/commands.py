@@ -8,17 +8,18 @@ from typing import Final
 
 import trio
 
-from nessus_sched.core.command import Command
+from nessus_sched.core.command import Command, ends_for_deadline
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import RequestedState
 from nessus_sched.scheduler import waiting
-from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.context import STORE_PATIENCE, Context
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.errors import NotPossible, StoreDown, UnknownTask
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.queries import TaskQueries
 from nessus_sched.scheduler.views import TaskView
+from nessus_sched.telemetry import events
 
 HANDOVER_POLL: Final = 0.05
 """Seconds between looks at a task that is moving between a queue and a driver."""
@@ -31,6 +32,9 @@ class Commands:
         self.context = context
         self.fleet = fleet
         self.queries = queries
+        self._untold: set[str] = set()
+        """Split tasks some of whose parts do not know yet what is wanted of the task."""
+        self._repeat = trio.Event()
 
     async def cancel(self, task_id: str, *, actor: str, discard: bool = False) -> TaskView:
         """Removes a task from its queue, or stops its scan; partial results are kept unless
@@ -69,11 +73,33 @@ class Commands:
         return resumed
 
     async def repeat_commands(self) -> None:
-        """Tells the parts of split tasks what a daemon that died could not tell them any more."""
-        for task_id, parts in self.fleet.splits.commanded():
+        """Tells the parts of split tasks what they could not be told, because the daemon died or
+        the store failed. Until canceled."""
+        self._untold.update(self.fleet.splits.commanded())
+        while True:
+            self._repeat = trio.Event()
+            for task_id in sorted(self._untold):
+                self._untold.discard(task_id)
+                await self._tell_again(task_id)
+            if self._untold:
+                await trio.sleep(STORE_PATIENCE)
+            else:
+                await self._repeat.wait()
+
+    async def _tell_again(self, task_id: str) -> None:
+        split = self.fleet.splits.of(task_id)
+        if split is None:
+            return  # it has ended
+        try:
             task = (await self.queries.task(task_id)).task
-            with suppress(StoreDown):
-                await self._tell_parts(parts, Command(desired=task.desired, discard=task.discard))
+            reason = task.last_error if ends_for_deadline(task) else None
+            command = Command(desired=task.desired, discard=task.discard, error=reason)
+            await self._tell_parts(task_id, list(split.live()), command)
+        except UnknownTask:
+            pass  # it has ended and was purged
+        except StoreUnavailable as error:
+            self._untold.add(task_id)
+            self.context.log.debug(events.STORE_UNAVAILABLE, reason=str(error))
 
     async def carry_out(self, task_id: str, command: Command) -> TaskView:
         """Returns the task once it has the command."""
@@ -99,13 +125,19 @@ class Commands:
             parts = await self.fleet.splits.obey(task_id, command)
         except StoreUnavailable as error:
             raise StoreDown(f"nothing was changed: {error}") from error
-        await self._tell_parts(parts, command)
+        await self._tell_parts(task_id, parts, command)
         return await self.queries.task(task_id)
 
-    async def _tell_parts(self, parts: Sequence[str], command: Command) -> None:
+    async def _tell_parts(self, task_id: str, parts: Sequence[str], command: Command) -> None:
+        """Those that cannot be told now will be: the task has the command."""
         for part in parts:
-            with suppress(NotPossible, UnknownTask):  # it has ended meanwhile
+            try:
                 await self.carry_out(part, command)
+            except (NotPossible, UnknownTask):
+                pass  # it has ended meanwhile
+            except (StoreDown, StoreUnavailable):
+                self._untold.add(task_id)
+                self._repeat.set()
 
     async def _tell_waiting(self, task_id: str, command: Command) -> bool:
         """See `waiting.obey`."""

@@ -9,8 +9,7 @@ from typing import Any
 import attrs
 import trio
 
-from nessus_sched.core.command import Command
-from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.command import Command, ends_for_deadline
 from nessus_sched.core.journal import SYSTEM, JournalEntry
 from nessus_sched.core.scanner import Marks, RemoteScan, ScannerError
 from nessus_sched.core.seal import bears
@@ -105,7 +104,7 @@ class ActiveTask:
             now = self.context.wall()
             if derived is not None:
                 changes |= derived(self.task)
-            if error is not None and (after is not None or not _ends_for_deadline(self.task)):
+            if error is not None and (after is not None or not ends_for_deadline(self.task)):
                 changes["last_error"] = error
             if after is not None and after is not before:
                 check_transition(before, after)
@@ -237,13 +236,6 @@ class ActiveTask:
         with trio.move_on_after(within):
             await self._woken.wait()
         self._woken = trio.Event()
-
-
-def _ends_for_deadline(task: Task) -> bool:
-    """What goes wrong on the way is not why it ends."""
-    last = task.last_error
-    canceling = task.desired is RequestedState.CANCEL
-    return canceling and last is not None and last.kind == ErrorKind.DEADLINE
 
 
 def _without_late(task: Task, after: TaskState, changes: Mapping[str, Any]) -> dict[str, Any]:

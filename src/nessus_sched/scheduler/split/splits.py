@@ -68,13 +68,10 @@ class Splits:
         """An unfinished split task of which a part has begun."""
         return self._tasks.get(task_id)
 
-    def commanded(self) -> list[tuple[str, list[str]]]:
-        """The tasks that are to be paused or canceled, with their live parts."""
-        return [
-            (split.task_id, list(split.live()))
-            for split in self._splits.values()
-            if split.desired is not RequestedState.RUN
-        ]
+    def commanded(self) -> list[str]:
+        """The tasks that are to be paused or canceled."""
+        every = self._splits.values()
+        return [each.task_id for each in every if each.desired is not RequestedState.RUN]
 
     def in_last_parts(self) -> list[SplitTask]:
         """The tasks whose parts run while no more are to be cut."""
