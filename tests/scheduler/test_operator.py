@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 import structlog
 import trio
@@ -259,3 +260,51 @@ async def test_what_cannot_be_noted_is_not_switched(
         await trio.sleep(60)
         task = await w.submit("192.0.2.1")
         assert (await w.settled(task.task_id, within=1000)).state is TaskState.COMPLETED
+
+
+@pytest.mark.parametrize("back", [False, True])
+async def test_a_configuration_that_enables_a_scanner_counts_after_a_restart_too(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, back: bool
+) -> None:
+    """It says so after the operator had disabled it, or brings the scanner back."""
+    a, b = scanner_settings("a", 1), scanner_settings("b", 1)
+    config = config_of(tmp_path, a, b)
+    fakes = {name: FakeScanner(virtual_now()) for name in "ab"}
+
+    def enabled(w: World) -> bool:
+        return w.queries.scanners()[0].statistics.enabled
+
+    async with world(config, fakes) as w:
+        await w.operator.switch("a", "disable", actor="op")
+        off = (b,) if back else (attrs.evolve(a, enabled=False), b)
+        await w.operator.configure(attrs.evolve(config, scanners=off))
+        await trio.sleep(10)
+        assert back or not enabled(w)
+        await w.operator.configure(config)
+        assert enabled(w)
+    async with world(config, fakes) as w:
+        await w.operator.restore()
+        assert enabled(w)
+
+
+async def test_a_scanner_that_was_drained_and_comes_back_is_drained_at_once(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """And not only after the next restart."""
+    a, b = scanner_settings("a", 1), scanner_settings("b", 1)
+    config = config_of(tmp_path, a, b)
+    fakes = {name: FakeScanner(virtual_now()) for name in "ab"}
+    async with world(config, fakes) as w:
+        await w.operator.switch("a", "drain", actor="op")
+        await w.operator.configure(attrs.evolve(config, scanners=(b,)))
+        await trio.sleep(10)
+        assert list(w.fleet.drivers) == ["b"]
+        await w.operator.configure(config)
+        views = {each.settings.id: each.statistics for each in w.queries.scanners()}
+        assert views["a"].draining
+        await w.operator.switch("a", "undrain", actor="op")
+        await w.operator.configure(attrs.evolve(config, scanners=(b,)))
+        await trio.sleep(10)
+        await w.operator.configure(config)
+        views = {each.settings.id: each.statistics for each in w.queries.scanners()}
+        assert not views["a"].draining

@@ -77,7 +77,7 @@ class Reloader:
         changes = diff(context.config, config)
         self.logs.apply(config.log)
         self.logs.mask(secrets_of(config))
-        await self._system.fleet.apply(config)
+        await self._system.operator.configure(config)
         self._system.connections.apply(config.limits)
         self._system.delivery.configured()
         self.rejected_at = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from nessus_sched.config.schema import Config
 from nessus_sched.core.calendar.deadline import deadline_of
 from nessus_sched.core.calendar.zones import BadCalendar
 from nessus_sched.core.command import Command
@@ -38,6 +39,8 @@ class RunningScans(StrEnum):
     STOP = "stop"
 
 
+CONFIGURATION = "configuration"
+"""The actor of a change that follows from a new configuration."""
 PAUSE_ALL = "pause_all"
 RESUME_ALL = "resume_all"
 GLOBAL_PAUSE = "everything"
@@ -133,6 +136,27 @@ class OperatorControls:
         `StoreDown`."""
         used = self._context.mask.masked({"tool": tool, "client": client})
         await self._note(TOOL_USED, actor, used)
+
+    async def configure(self, config: Config) -> None:
+        """Applies a new configuration. What it newly says about a scanner replaces what operators
+        have set; a scanner that is back is drained as before."""
+        before = {each.id: each.enabled for each in self._context.config.scanners}
+        await self._fleet.apply(config)
+        changed = {e.id: e.enabled for e in config.scanners if before.get(e.id) is not e.enabled}
+        if not changed:
+            return
+        try:
+            switches = await self._context.store.switches()
+            for scanner_id, enabled in changed.items():
+                use, flow = f"use:{scanner_id}", f"flow:{scanner_id}"
+                if use in switches:
+                    action = ScannerSwitch.ENABLE if enabled else ScannerSwitch.DISABLE
+                    detail = {"scanner_instance": scanner_id}
+                    await self._note(action, CONFIGURATION, detail, use)
+                if flow in switches:
+                    self._apply(switches[flow], scanner_id)
+        except (StoreUnavailable, StoreDown) as error:
+            self._context.log.warning(events.STORE_UNAVAILABLE, reason=str(error))
 
     async def restore(self) -> None:
         """Restores what operators had set before the restart."""
