@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import signal
 import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
 import trio
 
 from nessus_sched.core.states import LIVE
-from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.sd_notify import Notifier
 from nessus_sched.daemon.system import System
 from nessus_sched.telemetry import events
@@ -26,19 +27,34 @@ while a batch of submissions is stored and finds everything in use: 5 to 10 % of
 log = structlog.get_logger("daemon")
 
 
-async def obey_signals(stop: trio.CancelScope, reloader: Reloader) -> None:
-    """Reloads on SIGHUP; on SIGTERM or SIGINT cancels `stop` and returns."""
+async def obey_signals(
+    stop: Callable[[str], None], reload: Callable[[], Awaitable[object]]
+) -> None:
+    """Reloads on SIGHUP; on SIGTERM or SIGINT calls `stop` with its name and returns, even in the
+    midst of a reload. Of several reloads that are asked for during one, the last is made."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
         # Blocked until now, so that a reload does not meet a daemon that is starting.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-        async for number in received:
-            if number == signal.SIGHUP:
-                await reloader.reload(actor="signal")
-                continue
-            name = signal.Signals(number).name
-            log.info(events.STOPPING, reason=name)
-            stop.cancel(reason=name)
-            return
+        async with trio.open_nursery() as nursery:
+            asked, heard = trio.open_memory_channel[None](1)
+            nursery.start_soon(_for_each, heard, reload)
+            async for number in received:
+                if number == signal.SIGHUP:
+                    with suppress(trio.WouldBlock):
+                        asked.send_nowait(None)
+                    continue
+                name = signal.Signals(number).name
+                log.info(events.STOPPING, reason=name)
+                stop(name)
+                nursery.cancel_scope.cancel(reason=name)
+                return
+
+
+async def _for_each(
+    heard: trio.MemoryReceiveChannel[None], work: Callable[[], Awaitable[object]]
+) -> None:
+    async for _ in heard:
+        await work()
 
 
 async def feed_watchdog(notifier: Notifier, system: System) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import structlog
 import trio
@@ -21,6 +22,9 @@ from nessus_sched.daemon.standby.identity import identity
 from nessus_sched.daemon.system import System
 from nessus_sched.telemetry import events
 from nessus_sched.telemetry.logging import Log
+
+_LOADING: Final = trio.CapacityLimiter(1)
+"""One thread, even if it was abandoned."""
 
 log = structlog.get_logger("daemon")
 
@@ -68,7 +72,12 @@ class Reloader:
     async def _reload(self, actor: str) -> Reloaded:
         context = self._system.context
         try:
-            config = await trio.to_thread.run_sync(lambda: load(self._file, environ=self._environ))
+            # A file system that does not answer holds up no stop.
+            config = await trio.to_thread.run_sync(
+                lambda: load(self._file, environ=self._environ),
+                abandon_on_cancel=True,
+                limiter=_LOADING,
+            )
         except ConfigError as error:
             problems = [str(problem) for problem in error.problems]
             self.rejected_at = context.wall()

@@ -170,7 +170,11 @@ async def _run(
     config = system.context.config
     async with trio.open_nursery() as nursery:
         reloader = Reloader(options.config_file, options.environ, system, notifier, logs)
-        nursery.start_soon(obey_signals, nursery.cancel_scope, reloader)
+        nursery.start_soon(
+            obey_signals,
+            lambda name: nursery.cancel_scope.cancel(reason=name),
+            partial(reloader.reload, actor="signal"),
+        )
         await system.operator.restore()
         await system.certifier.restore()
         nursery.start_soon(system.certifier.run)
