@@ -42,8 +42,8 @@ def cancel_command(
 ) -> None:
     """Cancel tasks: remove them from the queue, or stop their scans.
 
-    What a running scan has found is kept as partial results, unless --discard is given. Every
-    task is tried; the exit code is 1 if any could not be canceled.
+    What a running scan has found is kept as partial results, unless --discard is given. All tasks
+    are attempted; the exit code is 1 if any could not be canceled.
     """
     if sum((bool(tasks), mine, everything)) != 1:
         raise click.UsageError("name TASKs, or give --mine or --all")

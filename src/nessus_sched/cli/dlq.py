@@ -91,7 +91,7 @@ def retry_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
         tell_each(connection, partial(connection.operate, "retry_dead_letter"), tasks, as_json)
 
 
-@dlq_group.command("purge")
+@dlq_group.command("purge", short_help="Delete dead letters permanently.")
 @tasks_argument(candidates.dead_task, required=False)
 @click.option(
     "--older-than",

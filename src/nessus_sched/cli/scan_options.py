@@ -53,7 +53,7 @@ _OPTIONS: Final = (
         type=one_of(ScanKind),
         default="basic",
         show_default=True,
-        help="Kind of scan; see above.",
+        help="Kind of scan; 'submit --help' explains them.",
     ),
     click.option("--name", default="", help="Short name of the scan."),
     click.option("--description", default="", help="Reason for the scan; stored with the task."),

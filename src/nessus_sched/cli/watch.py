@@ -40,9 +40,8 @@ MOST_PARTS: Final = 8
 def watch_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
     """Follow tasks, or all unfinished ones, until they finish.
 
-    Shows progress bars on a terminal, else a line per change. Ctrl-C stops watching, not the
-    scans. Exit codes: 0 all completed, 1 some did not, 4 some only in part,
-    130 stopped watching.
+    Shows progress bars on a terminal, otherwise a line per change. Ctrl-C stops watching, not the
+    scans. Exit codes: 0 all completed, 1 some did not, 4 some only in part, 130 stopped watching.
     """
     with daemon(config) as connection:
         task_ids = task_ids_of(connection, tasks) if tasks else _unfinished(connection)

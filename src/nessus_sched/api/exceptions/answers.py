@@ -21,7 +21,7 @@ class ExceptionAnswer:
     port: str | None = field("Only this port; null means all.")
     severity: str | None = field("For kind severity.")
     reason: str = field("Why.")
-    owner: str = field("Who answers for it.")
+    owner: str = field("Who is responsible for it.")
     until: str = field("Its end (ISO 8601).")
     proposed_by: str = field("Who proposed it.")
     proposed_at: str = field("ISO 8601.")

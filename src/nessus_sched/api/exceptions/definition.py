@@ -40,7 +40,7 @@ class ProposeArgs:
         "For kind severity.", default=None
     )
     reason: str = field("Why.", max_length=MAX_REASON)
-    owner: str = field("Who answers for it.", max_length=100)
+    owner: str = field("Who is responsible for it.", max_length=100)
     until: str = field("A date, or 90d.", max_length=40, examples=("90d",))
 
 

@@ -25,7 +25,7 @@ def config_group() -> None:
     """Create, check and show the configuration file."""
 
 
-@config_group.command("check")
+@config_group.command("check", short_help="Check the file for mistakes.")
 @config_option
 @json_option
 def check_command(config: Path, as_json: bool) -> None:
@@ -81,7 +81,7 @@ def _check_templates(config: Config) -> None:
         raise ConfigError(problems)
 
 
-@config_group.command("show")
+@config_group.command("show", short_help="Print the effective configuration.")
 @config_option
 @json_option
 def show_command(config: Path, as_json: bool) -> None:
@@ -95,7 +95,7 @@ def show_command(config: Path, as_json: bool) -> None:
         click.echo(to_yaml(found), nl=False)
 
 
-@config_group.command("reference")
+@config_group.command("reference", short_help="Print every key with its meaning and default.")
 def reference_command() -> None:
     """Print every key of the file with its meaning and default (Markdown)."""
     from nessus_sched.config.reference import reference

@@ -91,7 +91,7 @@ SERVICE_USER: Final = "nessus-sched"
 LOGINS: Final = click.Choice(["api-keys", "session"])
 
 
-@click.command("init")
+@click.command("init", short_help="Write a configuration for one scanner.")
 @click.option("--url", help="URL of the scanner's API, such as https://192.0.2.5:8834.")
 @click.option("--id", "scanner_id", default="local", show_default=True, help="Id of the scanner.")
 @click.option(

@@ -68,10 +68,11 @@ def add_command(
 ) -> None:
     """Add a login for targets to the configuration file.
 
-    The secret is asked for without showing it, or read from standard input: a private key with
-    '< id_ed25519'. It is written to credentials/NAME next to the configuration file, readable only
-    by you, and the configuration refers to that file. The rest of the configuration stays as it
-    is; nothing is written unless all of it is valid. Reload the daemon afterwards.
+    You are prompted for the secret, which is not shown, or it is read from standard input: for a
+    private key, use '< id_ed25519'. It is written to credentials/NAME next to the configuration
+    file, readable only by you, and the configuration refers to that file. The rest of the
+    configuration stays as it is; nothing is written unless all of it is valid. Reload the daemon
+    afterwards.
     """
     known_as = doc_of(attrs.fields(Credential).name)
     if known_as is None or not re.fullmatch(known_as.pattern or "", name):

@@ -38,7 +38,7 @@ def credentials_group(ctx: click.Context, config: Path | None, as_json: bool) ->
         _list(config, as_json)
 
 
-@credentials_group.command("list")
+@credentials_group.command("list", short_help="List configured logins, audits and scan profiles.")
 @daemon_option
 @json_option
 def list_command(config: Path | None, as_json: bool) -> None:

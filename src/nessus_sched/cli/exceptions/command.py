@@ -45,10 +45,10 @@ def exceptions_group() -> None:
 )
 @click.option("--severity", type=click.Choice(SEVERITIES), help="With --kind severity.")
 @click.option("--reason", required=True, help="Why.")
-@click.option("--owner", required=True, help="Who answers for it.")
+@click.option("--owner", required=True, help="Who is responsible for it.")
 @click.option("--until", required=True, metavar="DATE", help="Its end, such as 2026-12-31 or 90d.")
 @click.option("--approve", is_flag=True, help="Approve it at once.")
-@click.option("--dry-run", is_flag=True, help="Only check.")
+@click.option("--dry-run", is_flag=True, help="Only check; store nothing.")
 @daemon_option
 @json_option
 def propose_command(config: Path | None, as_json: bool, **definition: Any) -> None:
@@ -129,7 +129,9 @@ def _decide(decision: str, said: str) -> Callable[..., None]:
 
 
 _REASON = click.option("--reason", default="", help="Reason, for the journal.")
-_UNTIL = click.option("--until", required=True, metavar="DATE", help="Its new end, or 90d.")
+_UNTIL = click.option(
+    "--until", required=True, metavar="DATE", help="Its new end, such as 2026-12-31 or 90d."
+)
 for _decision, _said, _help, _options in (
     ("approve", "approved until {until}", "Approve proposed exceptions.", ()),
     ("reject", "rejected", "Reject proposed exceptions.", (_REASON,)),
@@ -159,7 +161,7 @@ for _decision, _said, _help, _options in (
     exceptions_group.command(_decision)(_command)
 
 
-@exceptions_group.command("apply")
+@exceptions_group.command("apply", short_help="Propose the exceptions in a YAML file.")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @click.option(
     "--approve",

@@ -84,7 +84,7 @@ def file_options(command: F) -> F:
         click.option(
             "--format", "form", default="html", show_default=True,
             type=one_of(("html", "csv", "jsonl")),
-            help="HTML to read and print, or only its rows.",
+            help="HTML to read and print, or only the rows of its table.",
         ),
     ):  # fmt: skip
         command = option(command)
@@ -103,7 +103,7 @@ def management_command(**options: Any) -> None:
     _write("management", options)
 
 
-@report_group.command("team")
+@report_group.command("team", short_help="What to fix, on which hosts, and until when.")
 @scope_options
 @file_options
 def team_command(**options: Any) -> None:
@@ -115,7 +115,7 @@ def team_command(**options: Any) -> None:
     _write("team", options)
 
 
-@report_group.command("technical")
+@report_group.command("technical", short_help="All findings of a task or a .nessus file.")
 @click.argument("subject", metavar="FILE|TASK", shell_complete=candidates.file_or_task)
 @file_options
 def technical_command(
@@ -139,7 +139,7 @@ def technical_command(
         )
 
 
-@report_group.command("comparison")
+@report_group.command("comparison", short_help="What is new, back, fixed or not confirmed.")
 @click.argument(
     "before", required=False, metavar="[BEFORE AFTER]", shell_complete=candidates.ended_task
 )
@@ -163,7 +163,9 @@ def comparison_command(before: str | None, after: str | None, **options: Any) ->
     _write("comparison", options)
 
 
-@report_group.command("templates")
+@report_group.command(
+    "templates", short_help="Copy the report templates, so that you can change them."
+)
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 def templates_command(directory: Path) -> None:
     """Copy the report templates to DIRECTORY, so that you can change them.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nessus_sched.results.pack.scope import PackScope
 
 
-@click.command("evidence")
+@click.command("evidence", short_help="Write an evidence pack for an auditor.")
 @click.option("--since", metavar="TIME", help="Start of the period, such as 2026-07-01.")
 @click.option("--until", metavar="TIME", help="End of the period, not included.")
 @click.option(
@@ -119,7 +119,7 @@ def evidence_command(
     print_note(f"Store its SHA-256 elsewhere: nessus-sched report verify {output}")
 
 
-@click.command("verify")
+@click.command("verify", short_help="Check an evidence pack.")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
 @json_option
 def verify_command(file: Path, as_json: bool) -> None:

@@ -50,7 +50,7 @@ def changes_command(
     """Show which findings are new, resurfaced, fixed or unverified.
 
     fixed: a scan proved that it is gone. unverified: the latest scan did not show it and could not
-    have, so that it may still be there.
+    have, so it may still be there.
     """
     if since and schedule:
         raise click.UsageError("give --since or --schedule, not both")

@@ -108,7 +108,7 @@ def pages(
     return page
 
 
-@results_group.command("summary")
+@results_group.command("summary", short_help="Print counts, worst findings, logins and warnings.")
 @subject_argument
 @daemon_option
 @json_option
@@ -164,7 +164,9 @@ def show_command(
         show_problems(summary)
 
 
-@results_group.command("search", epilog=FILTER_HELP)
+@results_group.command(
+    "search", epilog=FILTER_HELP, short_help="Search the stored findings of all tasks."
+)
 @click.option("--history", is_flag=True, help="Search every scan, not the current state.")
 @query_options
 @shown_options
@@ -173,7 +175,7 @@ def show_command(
 def search_command(
     history: bool, config: Path | None, as_json: bool, everything: bool, **options: Any
 ) -> None:
-    """Search the stored findings of all tasks, with all that their reports say.
+    """Search the stored findings of all tasks, with everything that their reports say.
 
     Each finding is listed once, as last seen, unless a later scan proves it fixed. For what is
     open now, since when, and with which exception, `nessus-sched findings` is faster, and also
@@ -243,7 +245,9 @@ def compare_command(
     print_json(found) if as_json else show_comparison(found, change, query)
 
 
-@results_group.command("export", epilog=FILTER_HELP)
+@results_group.command(
+    "export", epilog=FILTER_HELP, short_help="Write findings as CSV, JSON lines or HTML."
+)
 @subject_argument
 @click.option(
     "--format", "form", type=click.Choice(["csv", "jsonl", "html", "nessus"]), default="csv",
@@ -272,9 +276,9 @@ def export_command(
     config: Path | None,
     **options: Any,
 ) -> None:
-    """Write findings as CSV, JSON lines, or an HTML report, or a task's report itself.
+    """Write findings as CSV, JSON lines or HTML, or copy a task's original report.
 
-    --format nessus copies the report as it came from the scanner, whole. A task that ran in parts
+    --format nessus copies the complete report as it came from the scanner. A task that ran in parts
     or several attempts has several: FILE is then a directory.
 
     The file appears only once it is complete. Exit code 1 if the report is incomplete: what

@@ -61,9 +61,9 @@ def coverage_command(
     silent: it was scanned and did not answer. not_reached: no scan has finished it, and why.
     `nessus-sched rescan` scans silent or unreached targets again.
 
-    With --target, show how well targets are covered by all scans; the first of these holds:
-    never_scanned, not_lately (within --days), never_answered, no_longer_answers, unfinished,
-    without_login, covered.
+    With --target, show how well all scans together cover the targets. Each has the first status
+    that applies: never_scanned, not_lately (within --days), never_answered, no_longer_answers,
+    unfinished, without_login, covered.
     """
     if (task is None) is (not targets):
         raise click.UsageError("give TASK or --target")

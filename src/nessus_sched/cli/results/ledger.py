@@ -17,8 +17,10 @@ def ledger_group() -> None:
     """Maintain the ledger, the history of each finding across all scans."""
 
 
-@ledger_group.command("rebuild")
-@click.option("--forget", is_flag=True, help="Even if this loses the history of deleted scans.")
+@ledger_group.command("rebuild", short_help="Build the ledger again from all stored scans.")
+@click.option(
+    "--forget", is_flag=True, help="Rebuild even if this loses the history of deleted scans."
+)
 @daemon_option
 @json_option
 def rebuild_command(forget: bool, config: Path | None, as_json: bool) -> None:

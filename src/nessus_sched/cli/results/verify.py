@@ -21,9 +21,11 @@ from nessus_sched.results.ledger.verifying import Result
 @click.argument("hosts", nargs=-1)
 @click.option(
     "--plugin", "plugins", multiple=True, type=int, metavar="ID",
-    help="Findings by this plugin; repeatable.",
+    help="Only findings of this plugin; repeatable.",
 )  # fmt: skip
-@click.option("--cve", "cves", multiple=True, metavar="CVE", help="Findings with it; repeatable.")
+@click.option(
+    "--cve", "cves", multiple=True, metavar="CVE", help="Only findings with this CVE; repeatable."
+)
 @click.option(
     "--credential",
     multiple=True,

@@ -81,7 +81,7 @@ def add_command(
     )
 
 
-@schedules_group.command("list")
+@schedules_group.command("list", short_help="List schedules with their next and latest firings.")
 @daemon_option
 @json_option
 def list_command(config: Path | None, as_json: bool) -> None:
@@ -175,7 +175,7 @@ for _action, _said, _help in (
     schedules_group.command(_action)(_command)
 
 
-@schedules_group.command("apply")
+@schedules_group.command("apply", short_help="Create or redefine schedules from a YAML file.")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--prune", is_flag=True, help="Delete schedules that are not in the file.")
 @click.option("--dry-run", is_flag=True, help="Check everything; change nothing.")

@@ -32,7 +32,7 @@ def _place(_ctx: click.Context, _parameter: click.Parameter, place: str) -> str:
     return place
 
 
-@store_group.command("copy")
+@store_group.command("copy", short_help="Copy everything to an empty store.")
 @click.argument("source", metavar="FROM", callback=_place)
 @click.argument("destination", metavar="TO", callback=_place)
 @json_option
