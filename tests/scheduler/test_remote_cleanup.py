@@ -255,3 +255,29 @@ async def test_a_task_that_was_sent_back_may_go_to_another_scanner(
         done = await w.settled(task.task_id)
         assert (done.state, done.scanner_instance) == (TaskState.COMPLETED, "b")
         assert (await w.task(blocker.task_id)).state is TaskState.COMPLETED
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_scan_that_was_given_up_is_stopped_though_its_task_was_purged(
+    tmp_path: Path, autojump_clock: MockClock, again: bool
+) -> None:
+    """Else it would run beside as many others as the limit allows."""
+    scanner = FakeScanner(virtual_now(), duration=lambda _order: 10 * 86400.0)
+    config = config_of(tmp_path, scanner_settings("a", 1))
+    async with world(config, {"a": scanner}) as w:
+        task = await w.running()
+        scanner.down = unreachable()
+        await w.service.cancel(task.task_id, actor="me")
+        await w.settled(task.task_id)
+        assert await w.service.purge([task.task_id], actor="me") == [task.task_id]
+        if not again:
+            scanner.down = None
+            await seen(lambda: not scanner.active())
+    async with world(config, {"a": scanner}) as w:
+        scanner.down = None
+        await trio.sleep(600)
+        await sweep(w)
+        assert not scanner.active()
+        await trio.sleep(60)
+        await sweep(w)
+        assert not scanner.scans

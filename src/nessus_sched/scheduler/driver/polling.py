@@ -26,7 +26,7 @@ PROGRESS_SHARE = 5
 """Progress is read this many times less often than the list: it costs one request a scan."""
 
 CLEARING = 60.0
-"""Minimum seconds between two clean-ups of scans that were never launched."""
+"""Minimum seconds between two clean-ups of scans that were left behind."""
 
 
 class Poller:
@@ -132,8 +132,8 @@ class Poller:
             for run in self._runs.values():
                 run.wake()
         self._distribute(rows)
-        if unlaunched := self._unlaunched(rows):
-            nursery.start_soon(remote_cleanup.delete_unneeded_scans, connection, unlaunched)
+        if left := self._left_behind(rows):
+            nursery.start_soon(remote_cleanup.delete_unneeded_scans, connection, left)
         if connection.debts.of(connection.id):
             nursery.start_soon(repaying.repay, connection, rows)
         self._ring()
@@ -171,23 +171,24 @@ class Poller:
             if scan_id is not None and run.task.state in {TaskState.RUNNING, TaskState.PAUSED}:
                 run.observe(seen.get(scan_id))
 
-    def _unlaunched(self, rows: Sequence[RemoteScan]) -> list[RemoteScan]:
-        """Scans to clean up now: created, and then given up while the scanner was away or we
-        were."""
-        mine, now = self._mine(), self._context.now()
+    def _left_behind(self, rows: Sequence[RemoteScan]) -> list[RemoteScan]:
+        """Scans that may have to go now: created, and then given up while the scanner was away or
+        we were; or running for a task that was purged meanwhile."""
+        connection, now = self._connection, self._context.now()
+        mine = self._mine() | connection.debts.scans(connection.id)
         if now - self._cleared_at < CLEARING:
             return []
-        empty = [
+        left = [
             row
             for row in rows
             if row.ours
-            and row.status is ScanStatus.EMPTY
+            and (row.status is ScanStatus.EMPTY or row.status in OCCUPIES)
             and row.scan_id not in mine
             and not self._certifies(row)
         ]
-        if empty:
+        if left:
             self._cleared_at = now
-        return empty
+        return left
 
     async def _read_progress(self) -> None:
         now = self._context.now()

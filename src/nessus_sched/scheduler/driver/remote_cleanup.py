@@ -1,9 +1,9 @@
 """Deletes our scans from the scanners when they are no longer needed.
 
 Only those are deleted that we know we created: the marker is valid, and the journal has the
-scan's id or a doubt about the creation of just such a scan. None of them runs or is one that
-its task may still come back to. Everything else, such as a copy that a person made of one
-of our scans, is left alone.
+scan's id or a doubt about the creation of just such a scan. None of them runs or is one that its
+task may still come back to; one that runs although its task was purged is stopped first.
+Everything else, such as a copy that a person made of one of our scans, is left alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from nessus_sched.core.scanner import (
     ENDED,
+    OCCUPIES,
     NotFound,
     NotOurs,
     Refused,
@@ -30,6 +31,7 @@ from nessus_sched.scheduler.driver.ownership import has_our_targets
 from nessus_sched.scheduler.driver.traces import traces
 from nessus_sched.telemetry import events
 
+GOES = ENDED | {ScanStatus.EMPTY}
 AT_ONCE = 100
 """Scans deleted on one scanner in one go."""
 
@@ -100,10 +102,14 @@ def _told(row: RemoteScan, task: Task | None) -> dict[str, object]:
 
 
 async def _remove(connection: Connection, row: RemoteScan, task: Task | None, mark: Mark) -> bool:
-    """False when the scanner refuses: that holds up no other scan."""
+    """False when the scanner refuses, which holds up no other scan, or if it has to be stopped
+    first."""
     told = {"task_id": mark.task_id, **_told(row, task)}
     marks = connection.context.seal.marks(mark.task_id, mark.attempt, plain=not mark.sealed)
     try:
+        if row.status in OCCUPIES:
+            await connection.scanner.stop(row.scan_id, marks)
+            return False
         await connection.scanner.delete(row.scan_id, marks)
     except (Refused, NotOurs) as error:
         connection.log.info(events.SCAN_LEFT_BEHIND, reason=str(error), **told)
@@ -116,10 +122,10 @@ def _unneeded(row: RemoteScan, task: Task | None, mark: Mark, context: Context) 
     """A scan with results is kept for a while after its task has settled. One that was never
     launched holds nothing that anybody could want, and goes whatever the clocks say: its task may
     have been recorded while the wall clock was hours ahead."""
-    if row.status is not ScanStatus.EMPTY and row.status not in ENDED:
+    if task is None:  # purged, perhaps before its lost scan could be stopped; or never ours
+        return row.status in GOES | OCCUPIES
+    if row.status not in GOES:
         return False
-    if task is None:
-        return True  # purged, or never ours
     if is_owed(task, mark.attempt):
         return False
     if not _done_with(row, task, mark.attempt):
