@@ -73,11 +73,14 @@ async def test_launch_returns_the_uuid_of_the_run() -> None:
     assert await scanner(nessus).launch(7, (MARKER,)) == UUID
 
 
-@pytest.mark.parametrize("status", [409, 500])
-async def test_a_launch_that_is_refused_because_it_runs_is_a_success(status: int) -> None:
+@pytest.mark.parametrize(("status", "word"), [(409, "running"), (500, "running"), (500, "warming")])
+async def test_a_launch_that_is_refused_because_it_runs_is_a_success(
+    status: int, word: str
+) -> None:
+    """Also if the scanner calls it by a word that is not known."""
     nessus = ScriptedNessus()
     nessus.on("POST /scans/7/launch", (status, {"error": "Scan is already running"}))
-    nessus.on("GET /scans/7", {"info": {"uuid": UUID, "status": "running"}})
+    nessus.on("GET /scans/7", {"info": {"uuid": UUID, "status": word}})
     assert await scanner(nessus).launch(7, (MARKER,)) == UUID
 
 

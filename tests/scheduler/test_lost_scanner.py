@@ -185,3 +185,23 @@ async def test_a_launch_in_doubt_on_a_lost_scanner_goes_elsewhere(
         assert not done.owed
         assert done.partial is None, "the whole results are kept"
         assert not a.active()
+
+
+async def test_an_abandoned_scan_with_a_status_that_is_not_known_counts_and_is_stopped(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A newer version of the scanner may have another word for what it does."""
+    scanner = FakeScanner(virtual_now(), duration=endless)
+    async with world(config_of(tmp_path, scanner_settings("a", 1)), {"a": scanner}) as w:
+        task = await w.running("192.0.2.1")
+        other = await w.submit("192.0.2.2")
+        scanner.down = unreachable()
+        await w.service.cancel(task.task_id, actor="me")
+        await w.settled(task.task_id, within=HOUR)
+        scanner.scans[1].status = ScanStatus.UNKNOWN
+        scanner.down = None
+        await trio.sleep(HOUR)
+        assert scanner.requests["stop"] > 1
+        assert (await w.task(other.task_id)).state is TaskState.QUEUED
+        scanner.set_status(scanner.scans[1], ScanStatus.STOPPED)
+        await w.until(other.task_id, TaskState.RUNNING, within=HOUR)

@@ -15,7 +15,7 @@ from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import (
     CHANGING,
     ENDED,
-    OCCUPIES,
+    MAY_RUN,
     CreatedScan,
     RemoteScan,
     ScanDetails,
@@ -137,7 +137,7 @@ async def remove(scanner: Scanner, is_ours: Callable[[RemoteScan], bool]) -> Non
     while rows := [each for each in await scanner.list_scans() if each.ours and is_ours(each)]:
         for each in rows:
             marks = (each.name[each.name.rindex("[") :],)
-            if each.status in OCCUPIES and each.scan_id not in told:
+            if each.status in MAY_RUN and each.scan_id not in told:
                 told.add(each.scan_id)
                 await scanner.stop(each.scan_id, marks)
             elif each.status is ScanStatus.EMPTY or each.status in ENDED:

@@ -45,6 +45,8 @@ MAY_SCAN = 32
 ENDED = frozenset({ScanStatus.COMPLETED, ScanStatus.STOPPED, ScanStatus.ABORTED})
 OCCUPIES = frozenset({ScanStatus.PENDING, ScanStatus.RUNNING, ScanStatus.PAUSED})
 """Statuses in which a scan uses up the scanner's capacity."""
+MAY_RUN = OCCUPIES | {ScanStatus.UNKNOWN}
+"""Statuses in which one of our scans may use it up."""
 CHANGING = frozenset({"pausing", "resuming", "stopping"})
 """The scanner's words for a scan between two states, in which it refuses to pause or resume it."""
 

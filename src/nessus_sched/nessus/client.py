@@ -13,7 +13,7 @@ from nessus_sched.core.leading.lease import Lease
 from nessus_sched.core.masking import Mask
 from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import (
-    OCCUPIES,
+    MAY_RUN,
     CreatedScan,
     LaunchRefused,
     Marks,
@@ -155,7 +155,7 @@ class NessusScanner:
         if answer.status in {409, 500}:
             # The scanner also answers this if the scan is already running.
             present = await self._after(call, answer, scan_id)
-            if present.status in OCCUPIES and present.uuid:
+            if present.status in MAY_RUN and present.uuid:
                 return present.uuid
         refusal = self._session.status_error(call, answer)
         if isinstance(refusal, Refused):

@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.scanner import OCCUPIES, Marks, RemoteScan
+from nessus_sched.core.scanner import MAY_RUN, Marks, RemoteScan
 from nessus_sched.core.seal import bears
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import UnknownTask
@@ -105,7 +105,7 @@ class Debts:
         """Updates the debts from the scanner's list."""
         for debt in self.of(scanner_id):
             row = next(filter(debt.is_of, rows), None)
-            occupies = row is not None and row.status in OCCUPIES
+            occupies = row is not None and row.status in MAY_RUN
             if debt.occupies and not occupies:
                 self._unclaim(debt.key)
             debt.occupies = occupies

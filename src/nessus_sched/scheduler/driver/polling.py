@@ -9,7 +9,14 @@ import trio
 
 from nessus_sched.core.pool.breaker import BreakerState
 from nessus_sched.core.retry import backoff
-from nessus_sched.core.scanner import OCCUPIES, RemoteScan, Scanner, ScannerError, ScanStatus
+from nessus_sched.core.scanner import (
+    MAY_RUN,
+    OCCUPIES,
+    RemoteScan,
+    Scanner,
+    ScannerError,
+    ScanStatus,
+)
 from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler.driver import remote_cleanup, repaying
 from nessus_sched.scheduler.driver.active_task import ActiveTask
@@ -182,7 +189,7 @@ class Poller:
             row
             for row in rows
             if row.ours
-            and (row.status is ScanStatus.EMPTY or row.status in OCCUPIES)
+            and (row.status is ScanStatus.EMPTY or row.status in MAY_RUN)
             and row.scan_id not in mine
             and not self._certifies(row)
         ]

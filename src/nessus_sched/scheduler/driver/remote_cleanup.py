@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from nessus_sched.core.scanner import (
     ENDED,
-    OCCUPIES,
+    MAY_RUN,
     NotFound,
     NotOurs,
     Refused,
@@ -107,7 +107,7 @@ async def _remove(connection: Connection, row: RemoteScan, task: Task | None, ma
     told = {"task_id": mark.task_id, **_told(row, task)}
     marks = connection.context.seal.marks(mark.task_id, mark.attempt, plain=not mark.sealed)
     try:
-        if row.status in OCCUPIES:
+        if row.status in MAY_RUN:
             await connection.scanner.stop(row.scan_id, marks)
             return False
         await connection.scanner.delete(row.scan_id, marks)
@@ -123,7 +123,7 @@ def _unneeded(row: RemoteScan, task: Task | None, mark: Mark, context: Context) 
     launched holds nothing that anybody could want, and goes whatever the clocks say: its task may
     have been recorded while the wall clock was hours ahead."""
     if task is None:  # purged, perhaps before its lost scan could be stopped; or never ours
-        return row.status in GOES | OCCUPIES
+        return row.status in GOES | MAY_RUN
     if row.status not in GOES:
         return False
     if is_owed(task, mark.attempt):

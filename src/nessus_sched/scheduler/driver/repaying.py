@@ -10,7 +10,7 @@ import trio
 
 from nessus_sched.core.scanner import (
     ENDED,
-    OCCUPIES,
+    MAY_RUN,
     NotFound,
     RemoteScan,
     ScannerError,
@@ -54,7 +54,7 @@ async def _repay(debt: Debt, connection: Connection, row: RemoteScan | None) -> 
             await debts.close(debt, "owed_scan_gone")
         elif not row.ours:
             await debts.close(debt, "owed_scan_left_alone")
-        elif row.status in OCCUPIES:
+        elif row.status in MAY_RUN:
             debt.not_before = connection.context.now() + REPEAT_STOP
             await scanner.stop(row.scan_id, debt.marks)
             connection.look_soon()
