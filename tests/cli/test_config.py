@@ -11,7 +11,8 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from nessus_sched.ipc import discovery
 from nessus_sched.sim.options import SimOptions
 from support.command import fits, one_sentence, typed
 from support.processes import scanner_yaml, simulators, site
+from support.web import free_port
 
 PRINT = "00:" * 31 + "ff"
 INIT = ("config", "init", "--url", "https://192.0.2.5:8834", "--allow", "192.0.2.0/24")
@@ -160,7 +162,8 @@ def test_init_by_root_lets_the_service_read_its_file(
     monkeypatch.setattr(os, "fchown", give)
     monkeypatch.setattr(pwd, "getpwnam", service_user)
     words = (*INIT, *KEYS[:3], "y", "--fingerprint", PRINT)
-    said = typed(*words, env=NOBODY)
+    with umask(0o077):
+        said = typed(*words, env=NOBODY)
     assert said.code == 0, said
     assert set(asked) == {"nessus-sched"}
     assert given == [(-1, 4711)] * 2
@@ -200,6 +203,8 @@ def test_init_asks_again_at_once_after_an_answer_that_cannot_be_right(
         "admin": None,
         "nessus": None,
         "192.0.2.0/24, 300.1.1.1": "'300.1.1.1': expected",
+        "y": "'y' has no network",
+        "www.example.com *": "'www.example.com *' has no network",
         "192.0.2.0/24, 198.51.100.0/24": None,
     }
     file = tmp_path / "config.yaml"
@@ -212,6 +217,46 @@ def test_init_asks_again_at_once_after_an_answer_that_cannot_be_right(
     shown = typed("config", "show", "-c", str(file), "--json").json
     assert shown["targets"]["allow"] == ["192.0.2.0/24", "198.51.100.0/24"]
     assert "ui_session" in shown["scanners"][0]["auth"]
+
+
+@pytest.mark.slow
+async def test_init_asks_for_the_url_until_there_is_a_certificate_and_only_then_for_the_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+    file = tmp_path / "my config.yaml"
+    async with simulators(SimOptions(seed=3)) as (sim,):
+        nobody = f"https://127.0.0.1:{free_port()}"
+        answers = [nobody, sim.url, "y", "session", "admin", "nessus", "192.0.2.0/24"]
+
+        def with_simulator() -> None:
+            said = typed("config", "init", "-o", str(file), env=NOBODY, stdin="\n".join(answers))
+            assert said.code == 0, said
+            assert re.search("No certificate received.*(refused)", said.err, re.DOTALL)
+            shown = typed("config", "show", "-c", str(file), "--json").json
+            (scanner,) = shown["scanners"]
+            assert (scanner["url"], scanner["tls"]["fingerprint"]) == (sim.url, sim.fingerprint)
+            assert f"doctor --config '{file}'" in said.out
+
+        await trio.to_thread.run_sync(with_simulator)
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def test_init_makes_folders_for_the_user_alone(tmp_path: Path) -> None:
+    file = tmp_path / ".config" / "nessus-sched" / "config.yaml"
+    with umask(0):
+        said = typed(*INIT, *KEYS[:3], "y", "--fingerprint", PRINT, "-o", str(file), env=NOBODY)
+    assert said.code == 0, said
+    for folder in (file.parent, file.parent.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 @pytest.mark.slow

@@ -85,11 +85,11 @@ class Newcomer:
         with trio.fail_after(60):
             for question, answer in (
                 ("URL of the scanner", sim.url),
+                ("Is it the scanner's?", "y"),
                 ("api-keys or session", ""),
                 ("Access key", sim.access_key),
                 ("Secret key", sim.secret_key),
                 ("Networks that may be scanned", "192.0.2.0/24"),
-                ("Is it the scanner's?", "y"),
             ):
                 while not re.search(f"{re.escape(question)}[^\n]*: $", seen):
                     piece = await process.stdout.receive_some()

@@ -123,3 +123,8 @@ def coverage_text(coverage: Mapping[str, Any] | None) -> str | None:
     more = coverage["not_reached_left_out"]
     named = f": {listed}{f' and {more} more' if more else ''}" if listed else ""
     return f"{counts_text(coverage)}{named}"
+
+
+def fingerprint_text(digits: str) -> str:
+    """Hex digits as openssl and browsers show them: A5:BC:..."""
+    return ":".join(digits[place : place + 2] for place in range(0, len(digits), 2)).upper()

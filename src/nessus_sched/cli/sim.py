@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 import trio
 
+from nessus_sched.cli.formatting import fingerprint_text
 from nessus_sched.cli.trio_run import run_trio
 from nessus_sched.sim.assumptions import ASSUMPTIONS
 from nessus_sched.sim.assumptions import parse as parse_assumptions
@@ -131,7 +132,7 @@ async def _run(options: SimOptions) -> None:
                 f"cannot listen on {options.host}:{options.port}: {error.strerror or error}"
             ) from error
         click.echo(f"url:          {running.url}")
-        click.echo(f"fingerprint:  {running.fingerprint}")
+        click.echo(f"fingerprint:  {fingerprint_text(running.fingerprint)}")
         click.echo(f"access_key:   {running.access_key}")
         click.echo(f"secret_key:   {running.secret_key}")
         click.echo(f"login:        {running.username} / {running.password}")

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,10 +16,12 @@ from urllib.parse import urlsplit
 import attrs
 import click
 
+from nessus_sched.cli.formatting import fingerprint_text
 from nessus_sched.cli.output_file import check_writable, whole_file
 from nessus_sched.config import parsers, types
 from nessus_sched.config.loading import load_text
 from nessus_sched.config.problems import ConfigError
+from nessus_sched.core.targets.scope import parse_rules
 from nessus_sched.ipc import discovery
 
 _REFERENCE: Final = re.compile(r"\$\{[^}]+\}")
@@ -88,7 +91,14 @@ def referring(text: str) -> str:
 
 
 SERVICE_USER: Final = "nessus-sched"
+SHOW_FINGERPRINT: Final = (
+    "openssl x509 -noout -fingerprint -sha256 -in /opt/nessus/com/nessus/CA/servercert.pem"
+)
 LOGINS: Final = click.Choice(["api-keys", "session"])
+
+
+class NoCertificate(click.ClickException):
+    """The scanner could not be asked for its certificate."""
 
 
 @click.command("init", short_help="Write a configuration for one scanner.")
@@ -145,7 +155,10 @@ def init_command(
     """
     output = output or _default_output()
     check_writable(output, force=force)
-    url = url or _asked("--url", "URL of the scanner", default="https://127.0.0.1:8834", read=_url)
+    by_ca = bool(ca_file or system_ca)
+    fingerprint = None if by_ca else fingerprint
+    if url is None:
+        url, fingerprint = _asked_scanner(fingerprint, trust_shown, pin=not by_ca)
     kind = login or ("session" if username else "api-keys" if access_key else None)
     kind = kind or _login()
     keys = kind == "api-keys"
@@ -159,15 +172,15 @@ def init_command(
         secret=(secret_key or _secret("--secret-key", "Secret key"))
         if keys
         else (password or _secret("--password", "Password")),
+        fingerprint=fingerprint,
         ca_file=ca_file,
         allow=allow or _allowed(),
         max_scans=max_scans,
         state_directory=state_directory or _default_state(),
     )
     _check(answers, output)
-    if not (ca_file or system_ca):
-        shown = fingerprint or _approved(url, trust_shown)
-        answers = attrs.evolve(answers, fingerprint=shown)
+    if not (by_ca or fingerprint):
+        answers = attrs.evolve(answers, fingerprint=_approved(url, trust_shown))
         _check(answers, output)
     _write(output, config_text(answers), force)
     _what_next(output)
@@ -203,7 +216,22 @@ def _asked(
 
 
 def _secret(option: str, question: str) -> str:
-    return _asked(option, question, hidden=True)
+    return _asked(option, f"{question} (hidden)", hidden=True)
+
+
+def _asked_scanner(
+    fingerprint: str | None, trust_shown: bool, *, pin: bool
+) -> tuple[str, str | None]:
+    """URL and fingerprint. Asks again while no certificate can be had from the URL, so that a
+    mistake in it shows before anything else is typed."""
+    while True:
+        url = _asked("--url", "URL of the scanner", default="https://127.0.0.1:8834", read=_url)
+        if fingerprint or not pin:
+            return url, fingerprint
+        try:
+            return url, _approved(url, trust_shown)
+        except NoCertificate as error:
+            click.echo(f"Error: {error.message}", err=True)
 
 
 def _login() -> str:
@@ -233,7 +261,13 @@ def _allowed() -> Sequence[str]:
 
 def _rules(answer: str) -> str:
     rules = answer.replace(",", " ").split() or [""]
-    return " ".join(_fitting(rule, parsers.rule, types.RULE) for rule in rules)
+    found = [_fitting(rule, parsers.rule, types.RULE) for rule in rules]
+    if not parse_rules(found).networks:
+        raise click.BadParameter(
+            f"{answer!r} has no network, such as 192.0.2.0/24; a host name is scanned only if "
+            "its addresses are allowed, too"
+        )
+    return " ".join(found)
 
 
 def _fitting(answer: str, read: Callable[[object], str], form: types.ValueFormat) -> str:
@@ -264,7 +298,7 @@ def _check(answers: Answers, output: Path) -> None:
 
 def _approved(url: str, trust_shown: bool) -> str:
     """The fingerprint of the certificate that the scanner presents, once the user has confirmed
-    it."""
+    it. Raises `NoCertificate` if it presents none."""
     from nessus_sched.cli.trio_run import run_trio
     from nessus_sched.core.scanner import ScannerError
     from nessus_sched.net.tls import fetch_fingerprint
@@ -273,20 +307,21 @@ def _approved(url: str, trust_shown: bool) -> str:
     try:
         found = run_trio(fetch_fingerprint, parts.hostname or "", parts.port or 443)
     except ScannerError as error:
-        raise click.ClickException(
-            f"{error} Nothing was written; give --fingerprint, --ca-file or --system-ca to "
+        port = "" if parts.port else "Nessus usually listens on port 8834. "
+        raise NoCertificate(
+            f"{error} {port}Nothing was written; give --fingerprint, --ca-file or --system-ca to "
             "continue without the scanner."
         ) from None
-    pretty = ":".join(found[place : place + 2] for place in range(0, len(found), 2)).upper()
     click.echo(f"The scanner at {url} shows a certificate with this SHA-256 fingerprint:", err=True)
-    click.echo(f"  {pretty}", err=True)
+    click.echo(f"  {fingerprint_text(found)}", err=True)
     if trust_shown:
         return found
     if not sys.stdin.isatty():
         raise click.UsageError(
             "compare it on the scanner itself, then give --fingerprint or --trust-shown"
         )
-    click.confirm("Is it the scanner's? (compare it on the scanner itself)", abort=True, err=True)
+    click.echo(f"To compare it, run this on the scanner itself:\n  {SHOW_FINGERPRINT}", err=True)
+    click.confirm("Is it the scanner's?", abort=True, err=True)
     return found
 
 
@@ -297,9 +332,13 @@ def _write(output: Path, text: str, force: bool) -> None:
     group = -1 if service is None else service  # -1 leaves it unchanged
     mode, folder_mode = (0o600, 0o700) if service is None else (0o640, 0o750)
     try:
-        if not output.parent.exists():
-            output.parent.mkdir(mode=folder_mode, parents=True)
+        folders = [output.parent, *output.parent.parents]
+        missing = [folder for folder in folders if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir(mode=folder_mode)
+        if missing:
             os.chown(output.parent, -1, group)
+            output.parent.chmod(folder_mode)  # whatever the umask
     except OSError as error:
         raise click.ClickException(f"cannot write {output}: {error.strerror}") from None
     with whole_file(output, force=force) as file:
@@ -319,7 +358,7 @@ def service_group(output: Path) -> int | None:
 
 
 def _what_next(output: Path) -> None:
-    option = "" if output == _default_output() else f" --config {output}"
+    option = "" if output == _default_output() else f" --config {shlex.quote(str(output))}"
     also = "" if service_group(output) is None else f" and the user {SERVICE_USER}"
     click.echo(f"{output} is written; only you{also} can read it. Next:")
     click.echo(f"  nessus-sched doctor{option}               whether everything works")
