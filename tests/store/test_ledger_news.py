@@ -87,6 +87,13 @@ async def test_groups_come_in_the_order_in_which_to_look_at_them_and_are_bounded
     assert (await news(book)).is_empty
 
 
+async def test_counts_begin_with_the_worst_severity(book: Book) -> None:
+    await scan(book, 0, {"192.0.2.9": ()})
+    await scan(book, 1, {"192.0.2.9": (weak(10001, 1), weak(10002, 4), weak(10003, 2))})
+    found = await news(book, "t-1")
+    assert list(found.counts["new"]) == ["critical", "medium", "low"]
+
+
 async def test_several_findings_of_a_host_are_one_host(book: Book) -> None:
     await scan(book, 0, {ONE: (), TWO: ()})
     ports = (weak(10001, port=443), weak(10001, 4, port=8443))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import attrs
@@ -133,7 +133,7 @@ def read_news(connection: sqlite3.Connection, query: NewsQuery) -> News:
         "excepted": EXCEPTED.format(now=query.now),
         "region": in_region(connection, query.region, query.labelled),
     }
-    counts: dict[Change, dict[str, int]] = {change: {} for change in query.changes}
+    counts: dict[Change, dict[int, int]] = {change: {} for change in query.changes}
     groups: dict[tuple[str, int, int], _Group] = {}
     checks: dict[str, int] = {}
     covered = 0
@@ -148,7 +148,7 @@ def read_news(connection: sqlite3.Connection, query: NewsQuery) -> News:
             checks[change.value] = checks.get(change.value, 0) + 1
         else:
             count = counts[change]
-            count[_word(severity)] = count.get(_word(severity), 0) + 1
+            count[severity] = count.get(severity, 0) + 1
         group = groups.setdefault(
             (word, plugin, number),
             _Group(change, plugin, name, check, solution, bool(exploited), severity, first_seen),
@@ -157,7 +157,11 @@ def read_news(connection: sqlite3.Connection, query: NewsQuery) -> News:
     worst = sorted(groups.values(), key=lambda group: group.rank)
     hosts, found = _baseline(connection, place, values) if Change.NEW in query.changes else (0, {})
     return News(
-        counts={change.value: count for change, count in counts.items() if count},
+        counts={
+            change.value: dict(_worst_first(count.items()))
+            for change, count in counts.items()
+            if count
+        },
         groups=tuple(map(_finished, worst[: query.groups])),
         left_out=max(0, len(worst) - query.groups),
         baseline_hosts=hosts,
@@ -178,7 +182,7 @@ def _baseline(
     return hosts, dict(_worst_first(rows))
 
 
-def _worst_first(rows: list[tuple[int, int]]) -> Iterator[tuple[str, int]]:
+def _worst_first(rows: Iterable[tuple[int, int]]) -> Iterator[tuple[str, int]]:
     for severity, count in sorted(rows, key=lambda row: _rank(row[0])):
         yield _word(severity), count
 

@@ -142,7 +142,7 @@ async def _settled(stage: Stage, task_id: str) -> None:
 async def _compare(stage: Stage, narrator: Narrator) -> None:
     answer = await stage.desk.call("get_changes", schedule="weekly")
     told = ", ".join(f"{sum(counts.values())} {change}" for change, counts in _counts(answer))
-    narrator.tell(Chapter.RESULTS, f"since the week before: {told}")
+    narrator.tell(Chapter.RESULTS, f"changes since the week before: {told}")
 
 
 def _counts(answer: dict[str, Any]) -> list[tuple[str, dict[str, int]]]:
