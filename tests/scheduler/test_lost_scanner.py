@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -10,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from nessus_sched.core.pool.wait_reasons import WaitCode
-from nessus_sched.core.scanner import ScanOrder, ScanStatus
+from nessus_sched.core.scanner import Refused, RemoteScan, ScannerError, ScanOrder, ScanStatus
 from nessus_sched.core.states import TaskState
 from support.fake_scanner import FakeScanner, fails, unreachable
 from support.trouble import Effect, Trouble, lost
@@ -205,3 +206,54 @@ async def test_an_abandoned_scan_with_a_status_that_is_not_known_counts_and_is_s
         assert (await w.task(other.task_id)).state is TaskState.QUEUED
         scanner.set_status(scanner.scans[1], ScanStatus.STOPPED)
         await w.until(other.task_id, TaskState.RUNNING, within=HOUR)
+
+
+async def test_one_list_without_an_abandoned_scan_does_not_free_its_slot(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """As of a scanner that has just been restarted."""
+    scanner = FakeScanner(virtual_now(), duration=endless)
+    async with world(config_of(tmp_path, scanner_settings("a", 1)), {"a": scanner}) as w:
+        task = await w.running("192.0.2.1")
+        other = await w.submit("192.0.2.2")
+        scanner.down = unreachable()
+        await w.service.cancel(task.task_id, actor="me")
+        await w.settled(task.task_id, within=HOUR)
+        (number, scan), *_ = scanner.scans.items()
+        hidden = {number: scan}
+        listed = scanner.list_scans
+
+        async def nothing() -> Sequence[RemoteScan]:
+            scanner.list_scans = listed  # type: ignore[method-assign]
+            return [each for each in await listed() if each.scan_id not in hidden]
+
+        scanner.list_scans = nothing  # type: ignore[method-assign]
+        scanner.down = None
+        await w.until(other.task_id, TaskState.RUNNING, within=HOUR)
+        assert scan.status is ScanStatus.STOPPED
+        assert scanner.most_running == 1
+
+
+@pytest.mark.parametrize("error", [None, Refused("not for you")])
+async def test_a_scan_that_is_never_listed_again_gives_its_slot_back(
+    tmp_path: Path, autojump_clock: MockClock, error: ScannerError | None
+) -> None:
+    """As with a login that may not see it any more."""
+    scanner = FakeScanner(virtual_now(), duration=endless)
+    async with world(config_of(tmp_path, scanner_settings("a", 1)), {"a": scanner}) as w:
+        task = await w.running("192.0.2.1")
+        other = await w.submit("192.0.2.2")
+        scanner.down = unreachable()
+        await w.service.cancel(task.task_id, actor="me")
+        await w.settled(task.task_id, within=HOUR)
+        listed = scanner.list_scans
+
+        async def without_it() -> Sequence[RemoteScan]:
+            return [each for each in await listed() if each.scan_id != 1]
+
+        scanner.list_scans = without_it  # type: ignore[method-assign]
+        if error is not None:
+            fails(scanner, "details", *[Trouble(error=error)] * 1000)
+        scanner.down = None
+        await w.until(other.task_id, TaskState.RUNNING, within=HOUR)
+        assert not (await w.task(task.task_id)).owed

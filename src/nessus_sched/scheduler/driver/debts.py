@@ -105,6 +105,8 @@ class Debts:
         """Updates the debts from the scanner's list."""
         for debt in self.of(scanner_id):
             row = next(filter(debt.is_of, rows), None)
+            if row is None and debt.owed.scan_id is not None:
+                continue  # that has to be confirmed
             occupies = row is not None and row.status in MAY_RUN
             if debt.occupies and not occupies:
                 self._unclaim(debt.key)

@@ -51,7 +51,10 @@ async def _repay(debt: Debt, connection: Connection, row: RemoteScan | None) -> 
     debts, scanner = connection.debts, connection.scanner
     try:
         if row is None:
-            await debts.close(debt, "owed_scan_gone")
+            if debt.owed.scan_id is not None:
+                await _confirm_gone(debt, connection, debt.owed.scan_id)
+            else:
+                await debts.close(debt, "owed_scan_gone")
         elif not row.ours:
             await debts.close(debt, "owed_scan_left_alone")
         elif row.status in MAY_RUN:
@@ -66,15 +69,26 @@ async def _repay(debt: Debt, connection: Connection, row: RemoteScan | None) -> 
     except NotFound:
         await debts.close(debt, "owed_scan_gone")
     except ScannerError as error:
-        await _failed(debt, connection, error)
+        await _failed(debt, connection, error, listed=row is not None)
     except (StoreUnavailable, OSError) as error:
         _later(debt, connection, str(error))
 
 
-async def _failed(debt: Debt, connection: Connection, error: ScannerError) -> None:
+async def _confirm_gone(debt: Debt, connection: Connection, scan_id: int) -> None:
+    """A single list may lack a scan that is there, but not all lists. Raises `NotFound` if it is
+    gone."""
+    await connection.scanner.details(scan_id)
+    debt.failures += 1
+    if debt.failures >= TRIES:
+        await connection.debts.close(debt, "owed_scan_gone")
+    else:
+        _later(debt, connection, "the scanner shows its scan and does not list it")
+
+
+async def _failed(debt: Debt, connection: Connection, error: ScannerError, *, listed: bool) -> None:
     if connection.answers and not isinstance(error, Unreachable):
         debt.failures += 1
-    if debt.failures >= TRIES and not debt.occupies:
+    if debt.failures >= TRIES and not (debt.occupies and listed):
         await connection.debts.close(debt, "partial_results_lost", cause=str(error))
     else:
         _later(debt, connection, str(error))
