@@ -105,6 +105,30 @@ def test_parts_run_on_all_scanners() -> None:
     assert found.scanners == ("x", "y")
 
 
+def test_parts_run_where_their_targets_are_reached() -> None:
+    """The scanner with most of the targets decides when it ends, however idle the other is."""
+    either, only_x, only_y = frozenset("xy"), frozenset("x"), frozenset("y")
+    for groups, ends in (
+        (((only_x, 4), (only_y, 1)), 4),
+        (((only_x, 4), (either, 4)), 4),
+        (((only_x, 2), (either, 4)), 3),
+    ):
+        whole = job(durations={"x": (HOUR,), "y": (HOUR,)}, scans=8, groups=groups)
+        (found,) = plan([whole], slots("x", "y"), Timetable(), NOW)
+        assert hours(found) == (0, ends), groups
+        assert found.scanners == ("x", "y")
+
+
+def test_a_stopped_part_goes_back_to_a_scanner_that_reaches_it() -> None:
+    whole = job(
+        durations={"x": (2 * HOUR,), "y": (HOUR,)}, scans=2, uppers={},
+        groups=((frozenset("x"), 1), (frozenset("y"), 1)),
+    )  # fmt: skip
+    table = rule("12:00-13:00", "14:00-15:00", scanners=frozenset("x"), at_end=AtEnd.STOP)
+    (found,) = plan([whole], slots("x", "y"), table, NOW)
+    assert hours(found) == (0, 3)
+
+
 def test_the_scan_that_is_due_first_gets_the_slot() -> None:
     urgent, usual = job("urgent", ready=1, due=NOW), job("usual", ready=1, due=NOW + HOUR)
     found = plan([usual, urgent, job("running", takes=2)], slots("x"), Timetable(), NOW)

@@ -488,6 +488,45 @@ async def test_the_plan_says_when_scans_start_and_end(
     assert sum(hits) / len(hits) >= 0.7
 
 
+@pytest.mark.slow
+async def test_the_plan_of_a_request_for_several_sites_is_about_their_scanners(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """No scanner reaches all targets, and one that is free reaches none. What has started is not
+    planned again."""
+    sites = {"a": "192.0.2.0/24", "b": "198.51.100.0/24", "c": "203.0.113.0/24"}
+    settings = [scanner_settings(name, networks=(net,)) for name, net in sites.items()]
+    everywhere = {
+        name: FakeScanner(virtual_now(), duration=lambda _order: 1800.0) for name in sites
+    }  # fmt: skip
+    conf = config_of(tmp_path, *settings, scheduling=SchedulingSettings(part_min=16))
+    async with world(conf, everywhere) as w, scheduling(w) as schedules:
+        begin = w.context.wall()
+        request = basic("192.0.2.0/24", "198.51.100.0/26")
+        every = Recurrence(every=12 * HOUR, start=begin)
+        await schedules.add(schedule(w, "both", recurrence=every, request=request))
+
+        async def planned(hours: float) -> Any:
+            waiting = [each.task for each in await w.queries.waiting(limit=9, estimated=False)]
+            until = w.context.wall() + hours * HOUR
+            return await plan_until(w.context, schedules.all(), waiting, until)
+
+        found = await planned(14)
+        (each,) = found.scans
+        assert found.remark(each) == "no like scan has been measured yet"
+        await trio.sleep(13 * HOUR)
+        (each,) = (await planned(4)).scans
+        assert not each.job.firing
+        assert set(each.scanners) <= {"a", "b"}
+        started = each.job.scans
+        await trio.sleep(8 * HOUR)
+        (each,) = (await planned(4)).scans
+        assert each.job.firing
+        assert each.scanners == ("a", "b")
+        assert dict(each.job.groups).keys() == {frozenset("a"), frozenset("b")}
+        assert each.job.scans > started
+
+
 async def test_a_plan_of_many_schedules_reads_each_once_and_lets_others_run(
     tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

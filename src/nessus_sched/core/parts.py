@@ -149,6 +149,16 @@ def _reach_of(unit: NamedTarget, networks: Mapping[str, Ranges | None]) -> froze
     )
 
 
+def reach_of(group: PartGroup, networks: Mapping[str, Ranges | None]) -> frozenset[str]:
+    """The scanners that reach a group, which are the same for all of its targets."""
+    if group.named:
+        return _reach_of(group.named[0], networks)
+    first = (_range(group.ranges[0]),) if group.ranges else ()
+    return next(
+        (reach for reach, found in reach_groups(first, networks).items() if found), frozenset()
+    )
+
+
 def part_size(left: int, total: int, slots: float, pace: float | None, sizes: PartSizes) -> int:
     """How many of the `left` targets of a group the next part gets.
 

@@ -44,6 +44,9 @@ class Job:
     durations: Mapping[str, tuple[float, ...]]
     uppers: Mapping[str, float | None] = attrs.field(factory=dict)
     scans: int = 1
+    groups: tuple[tuple[frozenset[str], int], ...] = ()
+    """How many of its scans which scanners can run, where they do not all reach the same targets;
+    empty if any of them can run any scan."""
     series: str = ""
     overlap: Overlap | None = None
     deadline: float | None = None
@@ -107,7 +110,8 @@ class Outcome:
     """Its scans, once they have ended."""
     running: list[str] = attrs.field(factory=list)
     """The scanners on which its scans are running now."""
-    to_start: int = 0
+    waiting: Counter[frozenset[str]] = attrs.field(factory=Counter)
+    """The scans that have not started, by the scanners that can run them."""
     left: float | None = None
     """Seconds to go of a scan that was stopped."""
     following: Outcome | None = None
@@ -116,6 +120,32 @@ class Outcome:
     @property
     def live(self) -> bool:
         return not (self.ended or self.skipped or self.canceled)
+
+    @property
+    def to_start(self) -> int:
+        return self.waiting.total()
+
+    def scanners_to_start(self) -> list[str]:
+        """Those that could run any of the scans that have not started."""
+        among = [group for group, count in self.waiting.items() if count]
+        return [each for each in self.job.durations if any(each in group for group in among)]
+
+    def taken_by(self, scanner_id: str, count: int = 1) -> None:
+        """A scanner starts one of its scans, or gives it back (-1). Those that fewer scanners can
+        run go first."""
+        able = [
+            group
+            for group, left in self.waiting.items()
+            if scanner_id in group and (left or count < 0)
+        ]
+        self.waiting[min(able, key=lambda group: (len(group), sorted(group)))] -= count
+
+
+def _to_start(job: Job) -> Counter[frozenset[str]]:
+    found = Counter[frozenset[str]]()
+    for scanners, scans in job.groups or ((frozenset(job.durations), job.scans),):
+        found[scanners] += scans
+    return found
 
 
 class Round:
@@ -140,7 +170,7 @@ class Round:
                 running = Outcome(job=slot.running)
                 self._latest[slot.running.series] = running
                 self._start(running, slot.scanner_id)
-        self.outcomes = [Outcome(job=job, to_start=job.scans) for job in jobs]
+        self.outcomes = [Outcome(job=job, waiting=_to_start(job)) for job in jobs]
         for each in self.outcomes:
             if each.job.known:
                 self._at(max(each.job.ready, now), partial(self._arrive, each))
@@ -190,13 +220,14 @@ class Round:
         due, _, job = place
         if not +self._free:
             return False
-        verdicts = {each: self._verdict(job, each) for each in job.job.durations}
+        verdicts = {each: self._verdict(job, each) for each in job.scanners_to_start()}
         fitting = [name for name, found in verdicts.items() if job.job.fits(found, name, self._now)]
         free = [each for each in fitting if self._free[each] > 0]
         if free:
             self._waiting.remove(place)
-            job.to_start -= 1
-            self._start(job, min(free, key=self._load))
+            scanner_id = min(free, key=self._load)
+            job.taken_by(scanner_id)
+            self._start(job, scanner_id)
             if job.to_start:
                 self._wait(job, self._now + job.job.due - job.job.ready)
             return job.to_start > 0
@@ -259,7 +290,7 @@ class Round:
         job.placed.append(scan)
         if left is not None:
             job.left = left
-            job.to_start += 1
+            job.taken_by(scan.scanner_id, -1)
             self._wait(job, job.job.due)
         elif not (job.running or job.to_start):
             job.ended, job.end = True, self._now

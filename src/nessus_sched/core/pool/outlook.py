@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
+from nessus_sched.core import parts
 from nessus_sched.core.calendar.playing import Job, Slot
 from nessus_sched.core.calendar.schedule import Overlap, Schedule
 from nessus_sched.core.parts import PartSizes, worth_splitting
@@ -63,14 +64,18 @@ def firings(
 
 def _job(pool: Pool, task: Task, sizes: PartSizes) -> Job:
     entry, request = queue_entry(task), task.request
-    total, pace, scans = entry.packed.address_count, pool.pace(entry), 1
+    pace, scans = pool.pace(entry), 1
     reach = list(pool.reach(entry))
     durations = {each: tuple(pool.durations.like(entry, each)) for each in reach}
     whole = request.split is Splitting.NEVER or request.scanner_instance is not None
-    if pace is not None and not whole and worth_splitting(total, pace, sizes):
-        size = min(max(int(sizes.duration / pace), sizes.minimum), sizes.maximum, total)
-        scans = -(-total // size)
-        durations = dict.fromkeys(_reaching(pool, entry), (pace * size,))
+    groups = [] if whole else _groups(pool, task, entry)
+    total = sum(size for _, size in groups)
+    by_reach: tuple[tuple[frozenset[str], int], ...] = ()
+    if len(groups) > 1 or (groups and pace is not None and worth_splitting(total, pace, sizes)):
+        durations = {each: () for scanners, _ in groups for each in sorted(scanners)}
+        if pace is not None:
+            by_reach, durations = _in_parts(groups, pace, sizes)
+            scans = sum(count for _, count in by_reach)
     return Job(
         name=request.name or task.task_id,
         ready=0.0,
@@ -82,13 +87,39 @@ def _job(pool: Pool, task: Task, sizes: PartSizes) -> Job:
         durations=durations,
         uppers={each: pool.durations.upper(entry, each) for each in reach if scans == 1},
         scans=scans,
+        groups=by_reach,
         series="" if task.schedule is None else task.schedule.schedule_id,
     )
 
 
-def _reaching(pool: Pool, entry: QueueEntry) -> list[str]:
-    """The scanners that parts of it could run on."""
-    return list(pool.reach(entry) or pool.networks(entry.pool))
+_Groups = Sequence[tuple[frozenset[str], int]]
+"""Scanners, and how many targets they all reach or how many scans they can run."""
+
+
+def _groups(pool: Pool, task: Task, entry: QueueEntry) -> _Groups:
+    """The targets that are to be scanned, by the scanners that reach them."""
+    networks = pool.networks(entry.pool)
+    if task.split is not None:
+        left = [group for group in task.split.groups if group.size > group.cut]
+        found = [(parts.reach_of(group, networks), group.size - group.cut) for group in left]
+        return [(scanners, size) for scanners, size in found if scanners]
+    if reach := pool.reach(entry):
+        return [(frozenset(reach), entry.packed.address_count)]
+    split, reached = parts.plan(entry.targets, {}, networks)
+    return [(reached[number], group.size) for number, group in enumerate(split.groups)]
+
+
+def _in_parts(
+    groups: _Groups, pace: float, sizes: PartSizes
+) -> tuple[tuple[tuple[frozenset[str], int], ...], dict[str, tuple[float, ...]]]:
+    """How many parts each group makes, and how long one takes on each scanner."""
+    wanted = min(max(int(sizes.duration / pace), sizes.minimum), sizes.maximum)
+    largest: dict[str, int] = {}
+    for scanners, size in groups:
+        for each in sorted(scanners):
+            largest[each] = max(largest.get(each, 0), min(wanted, size))
+    counts = tuple((scanners, -(-size // min(wanted, size))) for scanners, size in groups)
+    return counts, {each: (pace * size,) for each, size in largest.items()}
 
 
 def slots(pool: Pool, now: float, series: Mapping[str, str]) -> list[Slot]:
