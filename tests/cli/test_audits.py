@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import zipfile
 from datetime import UTC, datetime
 from functools import partial
@@ -14,10 +15,12 @@ import trio
 
 from nessus_sched.config.delivery import SlaSettings
 from nessus_sched.core.clock import system_now
+from nessus_sched.core.seal import without_upload
 from nessus_sched.results.ledger.sla import SlaQuery
 from nessus_sched.results.ledger.trend import TrendQuery
 from nessus_sched.results.pack.scans import scan_row
 from nessus_sched.results.pack.verify_pack import check as checked
+from nessus_sched.store.findings.sql import AUDIT_FILE
 from support.command import fits, typed
 from support.ledger_book import INFORMATION, LOGIN
 from support.nessus_xml import document, element, host, item
@@ -27,10 +30,11 @@ from support.report_network import DAY, Books, books
 HOST = "192.0.2.1"
 
 
-def check(name: str, result: str, severity: int = 3) -> str:
+def check(name: str, result: str, severity: int = 3, *, upload: int = 0) -> str:
+    """Every scan uploads the audit under another name."""
     return item(
         21157, element("compliance", "true"), element("cm:compliance-check-name", name),
-        element("cm:compliance-audit-file", "cis.audit"),
+        element("cm:compliance-audit-file", f"{upload:032x}-cis.audit"),
         element("cm:compliance-result", result), port=0, severity=severity,
         pluginName="Unix Compliance Checks",
     )  # fmt: skip
@@ -47,7 +51,10 @@ async def _scanned(directory: Path, now: float, ask: Any) -> Any:
         for number, results in enumerate((("FAILED", "FAILED", "PASSED"),
                                           ("PASSED", "FAILED", "WARNING"))):  # fmt: skip
             at = int(now - (2 - number) * DAY)
-            checks = [check(f"1.{place + 1}", result) for place, result in enumerate(results)]
+            checks = [
+                check(f"1.{place + 1}", result, upload=number)
+                for place, result in enumerate(results)
+            ]
             weak = [item(10, severity=2, port=443)] if number == 0 else []
             tags = {"HOST_END_TIMESTAMP": str(at), "host-ip": HOST}
             data = document(
@@ -203,3 +210,24 @@ def test_scans_of_a_pack_count_them_apart() -> None:
     assert (row["findings"], row["checks_failed"], row["checks_passed"]) == (3, 2, 4)
     older = scan_row({**document, "outcome": {"results": {"findings": 9}}})
     assert (older["findings"], older["checks_failed"]) == (9, None)
+
+
+def test_two_audits_are_compared_check_by_check(config: str) -> None:
+    words = ("results", "compare", "t00000001", "t00000002", "-c", config, "--json")
+    counts = typed(*words).json["counts"]["compliance_counts"]
+    assert {name: by for name, by in counts.items() if by} == {
+        "changed": {"PASSED": 1, "WARNING": 1}, "persisting": {"FAILED": 1},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (f"{0xABC:032x}-cis.audit", "cis.audit"),
+        *((name, name) for name in ("cis.audit", f"{7:032x}-", f"{0xABC:032X}-a", f"{7:031x}-a")),
+    ],
+)
+def test_the_name_of_an_upload_is_no_part_of_a_check(name: str, expected: str) -> None:
+    query = f"SELECT {AUDIT_FILE} FROM (SELECT ? AS compliance_audit_file)"  # noqa: S608
+    row = sqlite3.connect(":memory:").execute(query, (name,)).fetchone()
+    assert (without_upload(name), *row) == (expected, expected)

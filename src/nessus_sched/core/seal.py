@@ -21,6 +21,7 @@ _MARKER: Final = re.compile(
 _OPENING: Final = re.compile(r"\[\s*ns\s*:", re.IGNORECASE)
 _DIGEST_BYTES: Final = 10
 """80 bits: 16 characters of base32, since the length of a scan's name is limited."""
+_UPLOAD: Final = re.compile(r"[0-9a-f]{32}-(?=.)")
 
 
 @attrs.frozen(kw_only=True)
@@ -91,3 +92,14 @@ def without_markers(text: str) -> str:
 def _plainly(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text)
     return "".join(each for each in folded if unicodedata.category(each)[0] != "C")
+
+
+def name_for_upload(unique: str, name: str) -> str:
+    """The name under which a file is uploaded; `unique` are 32 hexadecimal digits."""
+    return f"{unique}-{name}"
+
+
+def without_upload(name: str) -> str:
+    """The name of a file that was uploaded as `name`."""
+    found = _UPLOAD.match(name)
+    return name if found is None else name[found.end() :]

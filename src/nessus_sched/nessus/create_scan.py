@@ -18,6 +18,7 @@ from nessus_sched.core.scanner import (
     ScanOrder,
     TransientError,
 )
+from nessus_sched.core.seal import name_for_upload
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import ScanKind
 from nessus_sched.nessus import routes, scan_body
@@ -112,7 +113,7 @@ async def _upload(
 ) -> str:
     """Returns the name that the scanner gave the file. Uploads get unique names, because some
     scanners keep the given name and never delete the file."""
-    call = routes.upload(f"{uuid4().hex}-{name}", content, secrets)
+    call = routes.upload(name_for_upload(uuid4().hex, name), content, secrets)
     answer = await session.do(call)
     given = as_file_name(document(call, answer).get("fileuploaded"))
     if given is None:

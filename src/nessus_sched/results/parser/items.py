@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 
+from nessus_sched.core.seal import without_upload
 from nessus_sched.results.columns import Column, Kind, columns
 from nessus_sched.results.model import ComplianceResult, Finding, HostReport, Plugin
 from nessus_sched.results.parser.problems import ParseProblemKind
@@ -215,6 +216,8 @@ def _compliance(pairs: Pairs, plugin: Plugin, values: _Values) -> ComplianceResu
         _read_description(plugin.description or "", said.found)
     if not said.found and not flagged:
         return None
+    if "audit_file" in said.found:  # part of what identifies a check, whichever scan uploaded it
+        said.found["audit_file"] = without_upload(said.found["audit_file"])
     return ComplianceResult(**said.found)
 
 

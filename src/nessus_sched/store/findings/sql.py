@@ -26,6 +26,12 @@ from nessus_sched.store.findings.schema import (
 _COMPARISONS: Final = frozenset({Op.GREATER, Op.AT_LEAST, Op.LESS, Op.AT_MOST})
 _TEXTUAL: Final = frozenset({Kind.TEXT, Kind.LIST})
 _HOSTS_BY_ORDER: Final = frozenset({"host", "host_name", "host_ip"})
+AUDIT_FILE: Final = """CASE
+  WHEN substr(compliance_audit_file, 33, 1) = '-' AND length(compliance_audit_file) > 33
+    AND substr(compliance_audit_file, 1, 32) NOT GLOB '*[^0-9a-f]*'
+  THEN substr(compliance_audit_file, 34) ELSE compliance_audit_file END"""
+"""The audit file of a check, as `core.seal.without_upload` has it: earlier releases stored the name
+of the upload."""
 
 
 HOST_NAMES: Final[Mapping[str, Sequence[str]]] = {

@@ -9,7 +9,7 @@ from typing import Final
 
 from nessus_sched.results.coverage import ScanCoverage
 from nessus_sched.store.findings.coverage import pack, plugins_shown, unpack
-from nessus_sched.store.findings.sql import ScanRow
+from nessus_sched.store.findings.sql import AUDIT_FILE, ScanRow
 
 SHOWN: Final = 1
 PASSED: Final = 2
@@ -17,7 +17,7 @@ PASSED: Final = 2
 
 _ABOUT: Final = (
     "CASE WHEN coalesce(compliance_check_id, '') <> '' THEN json_array(compliance_check_id)"
-    " ELSE json_array(compliance_check_name, compliance_audit_file) END"
+    f" ELSE json_array(compliance_check_name, {AUDIT_FILE}) END"
 )
 _IS_CHECK: Final = "(compliance_result IS NOT NULL OR compliance_check_name IS NOT NULL)"
 _CHECKS: Final = (
