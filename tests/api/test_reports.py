@@ -24,7 +24,7 @@ from nessus_sched.core.exceptions.exception import Decision
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets.labels import Labelled, LabelRule, Labels
 from nessus_sched.core.targets.scope import Scope, parse_rules
-from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.core.targets.targets import TargetSet, parse_targets
 from nessus_sched.core.task import ScheduledFor
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.ipc.peer import Peer
@@ -502,3 +502,14 @@ async def test_a_second_try_does_not_narrow_the_report_of_its_schedule(desk: Des
     assert {row["host"] for row in rows} == {
         host for host, plugin in desk.open() if BY_PLUGIN[plugin].severity
     }
+
+
+async def test_coverage_is_that_of_the_program_not_of_a_wide_allow_list(desk: Desk) -> None:
+    known = parse_targets([NETWORK]).address_count
+    allowed = TargetSet(ranges=desk.app.config.targets.scope.allow.networks).address_count
+    words = (await desk.page("management")).words
+    assert f"Of {known} targets that a scan has ever finished, in the last 30 days." in words
+    assert f"{allowed - known:,} more may be scanned and never were." in words
+    words = (await desk.page("management", targets=[NETWORK, "198.51.100.0/30"])).words
+    assert f"Of {known + 4} targets, in the last 30 days." in words
+    assert "never were" not in words

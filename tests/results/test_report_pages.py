@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nessus_sched.config.delivery import SlaSettings
-from nessus_sched.results.reports import charts, comparison, team, technical
+from nessus_sched.results.ledger.logins import LoginRun
+from nessus_sched.results.ledger.sla import SlaCounts
+from nessus_sched.results.ledger.trend import Step
+from nessus_sched.results.reports import charts, comparison, management, team, technical
 from nessus_sched.results.reports.grouping import Found, by_solution, found_of, rank
 from nessus_sched.results.reports.period import DAY, Period
 from nessus_sched.results.reports.rendering import compact, number, signed
@@ -212,3 +215,25 @@ def test_numbers_are_short_and_signed() -> None:
     ]  # fmt: skip
     assert [signed(each) for each in (0, 3, -1200)] == ["±0", "+3", "\N{MINUS SIGN}1,200"]
     assert number(1234567) == "1,234,567"
+
+
+def test_credentials_of_the_same_scan_share_a_line() -> None:
+    """How its logins went is known of the scan, not of each credential."""
+
+    def run(task_id: str, day: int) -> LoginRun:
+        at = int(NOW - day * DAY)
+        return LoginRun(task_id=task_id, at=at, hosts=4, full=3, partial=0, failed=1, others=())
+
+    both = run("t-1", 1)
+    facts = management.Facts(
+        period=PERIOD, open={}, ended=False, exploited=0, ages=[{} for _ in management.AGES],
+        history=management.History(step=Step.WEEK, points=[], before={}, within=[]),
+        solutions=[], solutions_total=0, coverage={}, all_allowed=True, days=30, excepted={},
+        logins={"linux": both, "windows": both, "snmp": run("t-2", 2)},
+        sla=SlaCounts(counts={}, excepted={}, unlimited=0),
+    )  # fmt: skip
+    first, second = management.document(facts)["logins"]
+    assert (
+        first == f"linux and windows, {PERIOD.day(both.at)}: full login on 3 of 4 hosts, 1 failed."
+    )
+    assert second.startswith("snmp, ")

@@ -44,6 +44,7 @@ async def gather(finder: Finder, period: Period, _asked: Asked) -> dict[str, Any
         solutions=solutions.rows,
         solutions_total=solutions.groups or 0,
         coverage=await _coverage(finder),
+        all_allowed=finder.scope.all_allowed,
         days=LATELY,
         excepted={kind.value: count for kind, count in finder.excepted.items()},
         logins=await _logins(finder),

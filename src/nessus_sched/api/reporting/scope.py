@@ -64,6 +64,11 @@ class ReportScope:
     def all_hosts(self) -> bool:
         return self.region is None and self.labelled is None
 
+    @property
+    def all_allowed(self) -> bool:
+        """Whether it is all that may be scanned, perhaps in the limits of a role."""
+        return not self.conditions and self.labelled is None
+
 
 async def scope_of(app: ReadApp, call: Call, asked: Asked) -> ReportScope:
     """Raises `ToolError` for what does not exist, contradicts itself or is not permitted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -15,7 +15,7 @@ from nessus_sched.results.ledger.trend import Step, TrendPoint
 from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.reports import charts
 from nessus_sched.results.reports.period import Period
-from nessus_sched.results.reports.rendering import signed
+from nessus_sched.results.reports.rendering import number, signed
 from nessus_sched.results.untrusted import clean_line
 
 FIRST: Final = 6
@@ -43,8 +43,9 @@ class Facts:
     """What the report is made from. `open` counts by severity what is open now, without what is
     accepted or called false; `ended` tells whether the period ended before. `solutions` are
     groups of a search, `ages` the counts by severity for each of `AGES`. `logins` are the latest
-    scans with each credential. `failed_checks` is how many checks of audits do not pass, which no
-    other number has, and on how many hosts."""
+    scans with each credential. `all_allowed`: `coverage` is that of all that may be scanned, of
+    which the scanning program may need a small part. `failed_checks` is how many checks of audits
+    do not pass, which no other number has, and on how many hosts."""
 
     period: Period
     open: Mapping[str, int]
@@ -55,6 +56,7 @@ class Facts:
     solutions: Sequence[Mapping[str, Any]]
     solutions_total: int
     coverage: Mapping[Reach, int]
+    all_allowed: bool
     days: int
     excepted: Mapping[str, int]
     logins: Mapping[str, LoginRun]
@@ -77,9 +79,10 @@ def document(facts: Facts) -> dict[str, Any]:
             for (_, label), counts in zip(AGES, facts.ages, strict=True)
         ),
         "sla": _in_time(facts.sla),
-        "coverage": _coverage(facts.coverage, facts.days),
+        "coverage": _coverage(facts),
         "scanned": any(facts.coverage.get(each) for each in _SCANNED),
-        "logins": [_login(name, run, facts.period) for name, run in facts.logins.items()],
+        "logins": [_login(*each, facts.period) for each in _by_scan(facts.logins)],
+        "trend_excepted": sum(facts.excepted.values()),
         "checks": _checks(*facts.failed_checks),
         "exceptions": _exceptions(facts.excepted),
     }
@@ -155,27 +158,44 @@ _SCANNED: Final = (Reach.COVERED, Reach.WITHOUT_LOGIN, Reach.UNFINISHED)
 _SILENT: Final = (Reach.NO_LONGER_ANSWERS, Reach.NEVER_ANSWERED)
 
 
-def _coverage(counts: Mapping[Reach, int], days: int) -> dict[str, Any]:
+def _coverage(facts: Facts) -> dict[str, Any]:
+    counts, days = facts.coverage, facts.days
+    never = counts.get(Reach.NEVER_SCANNED, 0)
     scanned = sum(counts.get(each, 0) for each in _SCANNED)
     silent = sum(counts.get(each, 0) for each in _SILENT)
-    parts = (
+    parts = [
         ("scanned", scanned),
         ("no answer", silent),
         ("not lately", counts.get(Reach.NOT_LATELY, 0)),
-        ("never", counts.get(Reach.NEVER_SCANNED, 0)),
-    )
+        *([] if facts.all_allowed else [("never", never)]),
+    ]
     doubts = [
-        f"{counts[each]} {words}"
+        f"{number(counts[each])} {words}"
         for each, words in (
             (Reach.WITHOUT_LOGIN, "without a login"),
             (Reach.UNFINISHED, "not to the end"),
         )
         if counts.get(each)
     ]
-    text = f"Of {pluralize(sum(count for _, count in parts), 'target')}, in the last {days} days."
+    total = sum(count for _, count in parts)
+    targets = f"{number(total)} {'target' if total == 1 else 'targets'}"
+    kept = " that a scan has ever finished" if facts.all_allowed else ""
+    text = f"Of {targets}{kept}, in the last {days} days."
     if doubts:
         text += f" Of those scanned, {' and '.join(doubts)}."
+    if facts.all_allowed and never:
+        text += f" {number(never)} more may be scanned and never were."
     return {"chart": charts.shares(parts), "text": text}
+
+
+def _by_scan(logins: Mapping[str, LoginRun]) -> Iterator[tuple[str, LoginRun]]:
+    """Credentials that the same scan used are one: how it went is known of all of them together."""
+    names: dict[str, list[str]] = {}
+    for name, run in logins.items():
+        names.setdefault(run.task_id, []).append(name)
+    for run in {run.task_id: run for run in logins.values()}.values():
+        *most, last = names[run.task_id]
+        yield f"{', '.join(most)} and {last}" if most else last, run
 
 
 def _login(name: str, run: LoginRun, period: Period) -> str:

@@ -74,7 +74,7 @@ def _management() -> dict[str, Any]:
             period=_PERIOD, open=counts, ended=False, history=history, exploited=1,
             ages=[counts for _ in management.AGES],
             solutions=[group] * (management.FIRST + 1), solutions_total=management.FIRST + 1,
-            coverage=dict.fromkeys(Reach, 1), days=30, excepted={"accepted": 1},
+            coverage=dict.fromkeys(Reach, 1), days=30, all_allowed=True, excepted={"accepted": 1},
             logins={"linux": run}, failed_checks=(1, 1),
             sla=SlaCounts(
                 counts={each: {"critical": 1} for each in SlaState}, excepted={}, unlimited=1
