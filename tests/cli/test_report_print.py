@@ -96,7 +96,7 @@ def test_management_stays_on_one_page_whatever_there_is_to_say(tmp_path: Path) -
             step=Step.WEEK, points=points, before={}, within=points[-5:]
         ),
         exploited=10**7, ages=[counts] * len(management.AGES), solutions=[group] * 1000,
-        solutions_total=10**5, coverage=dict.fromkeys(Reach, 10**7), days=30,
+        solutions_total=10**5, coverage=dict.fromkeys(Reach, 10**7), all_allowed=True, days=30,
         excepted=dict.fromkeys(("accepted", "false_positive", "severity"), 10**6),
         logins={f"a-credential-with-quite-a-long-name-{number}": run for number in range(3)},
         sla=SlaCounts(counts=dict.fromkeys(SlaState, counts), excepted={}, unlimited=0),
