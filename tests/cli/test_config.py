@@ -241,6 +241,16 @@ async def test_init_asks_for_the_url_until_there_is_a_certificate_and_only_then_
         await trio.to_thread.run_sync(with_simulator)
 
 
+def test_init_names_the_program_so_that_the_shell_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Path(sys.executable).with_name("nessus-sched")
+    words = (*INIT, *KEYS[:3], "y", "--fingerprint", PRINT, "--force", "-o", str(tmp_path / "c"))
+    for path, shown in ((program.parent, "nessus-sched"), (tmp_path, str(program))):
+        monkeypatch.setenv("PATH", str(path))
+        assert f"\n  {shown} doctor " in typed(*words, env=NOBODY).out
+
+
 @contextmanager
 def umask(mask: int) -> Iterator[None]:
     before = os.umask(mask)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nessus_sched.cli import output, watch
+from nessus_sched.cli import output
 from nessus_sched.cli.json_schemas import OUTPUTS
 from support.command import Said, one_sentence
 from support.live_daemon import CANARIES, Live, asked, submitted
@@ -229,16 +229,29 @@ def test_what_can_be_named(live: Live) -> None:
 
 
 def test_on_a_terminal_everything_is_drawn(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (output, watch):
-        monkeypatch.setattr(module, "is_terminal", lambda: True)
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
     name = "[red]x[/red]"
     task_id = completed(live, "192.0.2.90", "--name", name)
     assert name in live("tasks", "--text", name).out
-    assert name in live("watch", task_id).out
+    drawn = live("watch", task_id).out
+    assert name in drawn
+    assert "━" in drawn
     assert name in live("status", task_id).out
     assert live("results", "summary", task_id).code == 0
     assert "no such tasks" in live("tasks", "--text", "nobody called it so").out
+
+
+def test_on_a_terminal_that_cannot_move_its_cursor_lines_are_printed(
+    live: Live, done: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    followed = live("watch", done).out
+    assert f"{done}  completed 100 %" in followed
+    assert "━" not in followed
+    assert "Scanners" in live("top").out
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_a_good_configuration_has_no_warnings() -> None:
         ({"notifications": (WebhookSettings(url="http://a.example"),)}, "plain http"),
         ({"scanners": (attrs.evolve(ONE, folder="x" * 21),)}, "longer than 20 characters"),
         ({"credentials": (ED25519,)}, "Ed25519"),
-        ({"credentials": (SHORT,)}, "1 secrets have fewer than 6 characters"),
+        ({"credentials": (SHORT,)}, "1 secret has fewer than 6 characters and is not masked"),
         ({"credentials": (pbrun(account="oracle", password=LONG),)}, "account is ignored"),
         ({"credentials": (pbrun(),)}, "needs a password for pbrun"),
         ({"windows": (window("2020-01-01"),)}, "window 'nights' does not open within a year"),

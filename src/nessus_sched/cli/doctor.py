@@ -84,7 +84,7 @@ def _daemon(file: Path, config: Config) -> Iterator[Step]:
             advice = "Restart it, or see which configuration it runs with."
             yield failed("daemon", f"process {held} is running, but: {error.message}", advice)
         else:
-            advice = "systemctl start nessus-sched, or nessus-sched serve."
+            advice = "nessus-sched serve; as a service, systemctl start nessus-sched."
             yield warning("daemon", "not running", advice)
         return
     yield ok("daemon", "running and answering on its socket")

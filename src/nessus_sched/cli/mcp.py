@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -92,6 +93,13 @@ def program() -> list[str]:
         if Path(path).name == "nessus-sched" and os.access(path, os.X_OK):
             return [os.path.abspath(path)]
     return [sys.executable, "-m", "nessus_sched"]
+
+
+def typed_program() -> str:
+    """This program as a user types it: its name if the shell finds it, otherwise its path."""
+    path, *rest = program()
+    name = Path(path).name
+    return shlex.join([name if shutil.which(name) == path else path, *rest])
 
 
 def client_of(config: str | Path) -> list[str]:

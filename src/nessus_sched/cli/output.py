@@ -48,6 +48,11 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def can_redraw() -> bool:
+    """Whether stdout is a terminal on which lines can be drawn again."""
+    return is_terminal() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
 def console() -> Console:
     from rich.console import Console
 

@@ -15,7 +15,7 @@ import click
 from nessus_sched.cli.client import DaemonApi, NoDaemon, daemon, fetch_all
 from nessus_sched.cli.formatting import ago
 from nessus_sched.cli.options import daemon_option
-from nessus_sched.cli.output import build_table, console, is_terminal, print_line, print_table
+from nessus_sched.cli.output import build_table, can_redraw, console, print_line, print_table
 from nessus_sched.cli.queue import shown_id, slots_free, waiting_rows
 from nessus_sched.cli.scanners import COLUMNS, scanner_rows
 from nessus_sched.cli.schedules.timeline import timeline_lines
@@ -63,7 +63,7 @@ def top_command(every: float, once: bool, config: Path | None) -> None:
     Press Ctrl-C to quit.
     """
     with daemon(config) as connection:
-        if once or not is_terminal():
+        if once or not can_redraw():
             _print(fetch(connection, fetch_plan(connection)))
             return
         with suppress(KeyboardInterrupt):

@@ -14,7 +14,7 @@ import click
 from nessus_sched.cli.client import DaemonApi, daemon
 from nessus_sched.cli.formatting import counts, epoch
 from nessus_sched.cli.options import daemon_option, json_option, tasks_argument
-from nessus_sched.cli.output import STYLES, console, is_terminal, print_json, print_line, print_note
+from nessus_sched.cli.output import STYLES, can_redraw, console, print_json, print_line, print_note
 from nessus_sched.cli.task_ids import task_ids_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import HOLDS_SLOT, LIVE, TaskState
@@ -86,7 +86,7 @@ class Display(Protocol):
 
 def follow(api: DaemonApi, task_ids: Sequence[str], *, quiet: bool = False) -> list[dict[str, Any]]:
     """Shows the tasks until all have settled; returns their last statuses."""
-    display: Display = Silence() if quiet else Bars() if is_terminal() else Lines()
+    display: Display = Silence() if quiet else Bars() if can_redraw() else Lines()
     found: dict[str, dict[str, Any]] = {}
     pause, (every, slowest) = threading.Event(), LOOK_EVERY
     with display, interruptible():

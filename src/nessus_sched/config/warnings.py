@@ -20,7 +20,7 @@ from nessus_sched.core.targets.address import parse_address
 from nessus_sched.core.targets.ranges import overlap
 from nessus_sched.core.targets.scope import parse_rules
 from nessus_sched.core.targets.targets import parse_targets
-from nessus_sched.core.text import duration
+from nessus_sched.core.text import duration, pluralize
 
 _HERE: Final = ("", "localhost", "127.0.0.1")
 LONGEST_FOLDER: Final = 20
@@ -158,9 +158,10 @@ def _exposure(config: Config) -> Iterator[str]:
         yield f"http.bind {config.http.bind} can be reached from other machines"
     short = sum(0 < len(secret.reveal()) < SHORTEST for secret in secrets_of(config))
     if short:
+        have, are, them = ("has", "is", "it") if short == 1 else ("have", "are", "them")
         yield (
-            f"{short} secrets have fewer than {SHORTEST} characters and are not masked when "
-            "scanners or hosts repeat them"
+            f"{pluralize(short, 'secret')} {have} fewer than {SHORTEST} characters and {are} not "
+            f"masked when scanners or hosts repeat {them}"
         )
     for hook in config.notifications:
         if hook.url.startswith("http://"):

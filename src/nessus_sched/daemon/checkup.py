@@ -166,6 +166,9 @@ async def check_scanner(settings: ScannerSettings, state_directory: Path) -> lis
     return [attrs.evolve(step, check=f"{prefix}: {step.check}") for step in steps]
 
 
+_UNTESTED: Final = "whether its scans work as expected was not tested"
+
+
 def _certified(scanner_id: str, info: ScannerInfo, state_directory: Path) -> list[Step]:
     """Whether the scanner was certified, and has not changed since."""
     if not info.ready or not os.access(state_directory, os.R_OK | os.X_OK):
@@ -173,7 +176,7 @@ def _certified(scanner_id: str, info: ScannerInfo, state_directory: Path) -> lis
     measured = CertificationFiles.of(state_directory).measured(scanner_id)
     advice = f"nessus-sched scanners certify {scanner_id} --target ADDRESS"
     if measured is None:
-        return [warning("certified", "never certified", advice)]
+        return [warning("certified", f"never certified: {_UNTESTED}", advice)]
     day = f"{duration(system_now() - measured.at)} ago"
     if not measured.applies_to(info):
         was = f"{measured.identity.edition} {measured.identity.version}"

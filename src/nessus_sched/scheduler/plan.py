@@ -16,6 +16,7 @@ from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.calendar.timeline import Timeline, timeline
 from nessus_sched.core.calendar.zones import BadCalendar
 from nessus_sched.core.pool import outlook
+from nessus_sched.core.pool.durations import FEWEST
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.split.planning import part_sizes
@@ -54,7 +55,7 @@ class Plan:
         elif each.never:
             found.append("no opening within a year: it needs a different window or scanner")
         elif each.end is None:
-            found.append("no like scan has been measured yet")
+            found.append(f"its length is not known until {FEWEST} scans like it have been measured")
         if each.paused:
             found.append(
                 "longer than its opening, so it is paused and resumed: more time or fewer addresses"

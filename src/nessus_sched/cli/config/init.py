@@ -17,6 +17,7 @@ import attrs
 import click
 
 from nessus_sched.cli.formatting import fingerprint_text
+from nessus_sched.cli.mcp import typed_program
 from nessus_sched.cli.output_file import check_writable, whole_file
 from nessus_sched.config import parsers, types
 from nessus_sched.config.loading import load_text
@@ -361,6 +362,7 @@ def _what_next(output: Path) -> None:
     option = "" if output == _default_output() else f" --config {shlex.quote(str(output))}"
     also = "" if service_group(output) is None else f" and the user {SERVICE_USER}"
     click.echo(f"{output} is written; only you{also} can read it. Next:")
-    click.echo(f"  nessus-sched doctor{option}               whether everything works")
-    click.echo(f"  nessus-sched serve{option}                run the daemon")
-    click.echo(f"  nessus-sched mcp --print-config{option}   the entry for Claude Desktop")
+    us = typed_program()
+    click.echo(f"  {us} doctor{option}               whether everything works")
+    click.echo(f"  {us} serve{option}                run the daemon")
+    click.echo(f"  {us} mcp --print-config{option}   the entry for Claude Desktop")

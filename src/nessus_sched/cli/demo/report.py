@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from nessus_sched.cli.demo.scene import Scene
 from nessus_sched.cli.demo.tables import Row, fitting, scan_rows
-from nessus_sched.cli.mcp import client_of, desktop_entry, program
+from nessus_sched.cli.mcp import client_of, desktop_entry, typed_program
 from nessus_sched.ipc.discovery import config_places
 from nessus_sched.results.untrusted import clean_line
 
@@ -105,7 +105,7 @@ class DemoScreen:
 
     def what_next(self, scene: Scene, *, stay: bool) -> None:
         """Lines to copy, never wrapped."""
-        us = shlex.join(program())
+        us = typed_program()
         config = scene.config_file if stay else config_places(os.environ)[0]
         self._lines("What next", "")
         self._lines("Your own scanners:", f"  {us} config init", f"  {us} serve", "")

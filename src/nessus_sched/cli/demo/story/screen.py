@@ -15,6 +15,7 @@ from nessus_sched.cli.demo.story.clock import BEGIN
 from nessus_sched.cli.demo.story.lines import Chapter, Line, moment
 from nessus_sched.cli.demo.story.plot import DAYS
 from nessus_sched.cli.demo.story.told import StoryTold
+from nessus_sched.cli.mcp import typed_program
 
 STYLES: Final[Mapping[Chapter, str]] = {
     Chapter.SCHEDULE: "bold",
@@ -82,9 +83,11 @@ class StoryScreen:
         self._console.print(Text(f"Report: {told.report}"), soft_wrap=True)
         self._console.print()
         self._print(
-            f"Two weeks took {told.seconds:.0f} s. Next, 'nessus-sched demo --stay' runs scanners "
-            "and a daemon to which you can connect Claude Desktop."
+            f"Two weeks took {told.seconds:.0f} s. Next, run two simulated scanners and a daemon "
+            "to connect Claude Desktop to, or write a configuration for your own scanner:"
         )
+        for command in ("demo --stay", "config init"):
+            self._console.print(Text(f"  {typed_program()} {command}"), soft_wrap=True)
 
     def _print(self, text: str) -> None:
         for line in textwrap.wrap(text, self._width):
