@@ -8,6 +8,7 @@ import os
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import trio
@@ -145,3 +146,25 @@ def test_without_a_store(tmp_path: Path, config: Path) -> None:
     text = config.read_text().replace("state_directory: ", f"state_directory: {tmp_path}")
     other.write_text(text)
     one_sentence(evidence(other, tmp_path / "q3.zip", *QUARTER), 1, "there is no ")
+
+
+def test_the_last_week_month_and_quarter_are_that_long(config: Path, tmp_path: Path) -> None:
+    today = datetime.fromtimestamp(system_now(), ZoneInfo("Europe/Berlin")).date()
+    first = today.replace(day=1)
+    quarter = first.replace(month=today.month - (today.month - 1) % 3)
+    for unit, end, days in (
+        ("week", today - timedelta(days=today.weekday()), range(7, 8)),
+        ("month", first, range(28, 32)),
+        ("quarter", quarter, range(90, 93)),
+    ):
+        file = tmp_path / f"{unit}.zip"
+        made = evidence(config, file, "--last", unit, "--json")
+        fits("report evidence", made.json)
+        begin, until = (
+            datetime.fromisoformat(made.json[name]).astimezone(ZoneInfo("Europe/Berlin")).date()
+            for name in ("since", "until")
+        )
+        assert until == end
+        assert (until - begin).days in days
+        told = evidence(config, file, "--last", unit, "--force").out
+        assert f"period {begin} to {until - timedelta(days=1)} (Europe/Berlin)" in told

@@ -59,6 +59,8 @@ class Verified:
 @attrs.frozen(kw_only=True)
 class EvidenceWritten:
     file: str = field("The pack.")
+    since: str = field("The beginning of the period.")
+    until: str = field("Its end, not included.")
     rows: dict[str, int] = field("Rows of each file in it.")
     checks: dict[str, int] = field("How many rows of each file of findings are checks of audits.")
     head: str = field("Head of the journal at the end of the period.")

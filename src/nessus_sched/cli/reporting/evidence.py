@@ -17,7 +17,8 @@ from nessus_sched.cli.trio_run import run_trio
 from nessus_sched.core.calendar.zones import BadCalendar, parse_moment
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.text import pluralize
-from nessus_sched.results.reports.period import Last, last
+from nessus_sched.results.pack.times import iso
+from nessus_sched.results.reports.period import Last, Period, last
 
 if TYPE_CHECKING:
     from nessus_sched.config.schema import Config
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 def evidence_command(
     since: str | None,
     until: str | None,
-    unit: Last | None,
+    unit: str | None,
     output: Path,
     force: bool,
     config: Path,
@@ -83,7 +84,7 @@ def evidence_command(
         raise click.UsageError("name a file: a pack is not written to standard output")
     check_writable(output, force=force)
     loaded = load_config_or_exit(config)
-    start, end = _period(loaded, since, until, unit)
+    start, end = _period(loaded, since, until, None if unit is None else Last(unit))
     wanted = _scope(scope)
     try:
         with whole_binary_file(output, force=force) as file:
@@ -95,7 +96,8 @@ def evidence_command(
     except (StoreError, NoEvidence, BadScope) as error:
         raise click.ClickException(str(error)) from error
     if as_json:
-        print_json({"file": str(output), "rows": dict(written.rows), "head": written.head,
+        print_json({"file": str(output), "since": iso(start), "until": iso(end),
+                    "rows": dict(written.rows), "head": written.head,
                     "checks": dict(written.checks), "missing": list(written.missing)})  # fmt: skip
         return
     for each in written.missing:
@@ -115,6 +117,7 @@ def evidence_command(
             f"Besides these, checks of audits: {checks['open.csv']} failed, {checks['fixed.csv']} "
             f"fixed, {checks['new.csv']} new"
         )
+    print_line(f"period {Period(since=start, until=end, zone=loaded.calendar.time_zone).text}")
     print_line(f"journal head {written.head}")
     print_note(f"Store its SHA-256 elsewhere: nessus-sched report verify {output}")
 

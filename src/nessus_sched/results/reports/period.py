@@ -43,16 +43,19 @@ class Period:
         return f"{datetime.fromtimestamp(at, zone_of(self.zone)):%Y-%m-%d %H:%M %Z}"
 
 
+_MONTHS: Final = {Last.MONTH: 1, Last.QUARTER: 3}
+
+
 def last(unit: Last, now: float, zone: str) -> Period:
     """Raises `BadCalendar` for an unknown time zone."""
     today = datetime.fromtimestamp(now, zone_of(zone)).replace(
         hour=0, minute=0, second=0, microsecond=0
     )
-    if unit is Last.WEEK:
+    if unit == Last.WEEK:
         end = today - timedelta(days=today.weekday())
         begin = end - timedelta(days=7)
     else:
-        months = 1 if unit is Last.MONTH else 3
+        months = _MONTHS[unit]
         end = today.replace(day=1, month=today.month - (today.month - 1) % months)
         begin = _months_before(end, months)
     return Period(since=_midnight(begin), until=_midnight(end), zone=zone)
