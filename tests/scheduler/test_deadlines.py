@@ -220,7 +220,8 @@ async def test_trouble_on_the_way_does_not_hide_that_the_deadline_passed(
         assert done.partial == "its deadline passed"
 
 
-@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("split", [True, False])
 async def test_a_deadline_does_not_wait_for_the_report_of_a_scanner_that_is_lost(
     tmp_path: Path, autojump_clock: MockClock, split: bool
 ) -> None:

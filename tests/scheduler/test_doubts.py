@@ -227,6 +227,7 @@ async def test_a_scan_that_can_never_be_withdrawn_costs_an_attempt_and_no_more(
         )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("request_", ["create_scan", "launch"])
 @pytest.mark.parametrize("error", [Refused("not for you"), TransientError("500")])
 async def test_a_scanner_that_never_shows_a_scan_in_doubt_holds_no_slot_for_ever(

@@ -455,6 +455,7 @@ async def test_a_command_that_a_dying_daemon_began_is_carried_out_by_the_next(
         assert (await w.task(task.task_id)).state is state
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("command", ["cancel", "pause", "deadline"])
 async def test_parts_that_the_store_kept_from_a_command_get_it_later(
     tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, command: str
