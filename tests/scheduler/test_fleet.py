@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.schema import AuditSettings, Config, TargetSettings
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.pool import refiling
@@ -19,6 +20,7 @@ from nessus_sched.core.scanner import BadExport
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
+from nessus_sched.scheduler.fleet import Fleet
 from support.fake_scanner import FakeScanner, unreachable
 from support.trouble import Trouble
 from support.world import World, config_of, one_scanner, scanner_settings, virtual_now, world
@@ -347,3 +349,33 @@ async def test_a_scanner_is_looked_at_more_often_while_something_waits_for_it(
         assert first.launched_at is not None
         assert begun - (first.launched_at + 1800) < 0.02 * 1800 + 1
         assert end.entered[TaskState.EXPORTING] <= begun
+
+
+async def test_a_reload_during_the_start_does_not_drive_a_scanner_twice(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With many scanners, the start takes seconds."""
+    add, reloads = Fleet._add_driver, list[str]()
+    config = config_of(tmp_path, *(scanner_settings(name, 1) for name in "abc"))
+
+    async def slowly(fleet: Fleet, settings: ScannerSettings) -> None:
+        if not reloads:
+            reloads.append(settings.id)
+            assert fleet._nursery is not None
+            fleet._nursery.start_soon(fleet.apply, config)
+        await trio.sleep(1)
+        await add(fleet, settings)
+
+    monkeypatch.setattr(Fleet, "_add_driver", slowly)
+    scanners = {name: FakeScanner(virtual_now()) for name in "abc"}
+    async with world(config, scanners) as w:
+        tasks = [await w.running(f"192.0.2.{n}", scanner_instance="abc"[n]) for n in range(3)]
+        with trio.fail_after(600):
+            for task in tasks:
+                await w.service.cancel(task.task_id, actor="me")
+                assert (await w.settled(task.task_id)).state is TaskState.CANCELED
+        await trio.sleep(1000)
+        before = scanners["c"].requests["list_scans"]
+        await trio.sleep(12_000)
+        assert scanners["c"].requests["list_scans"] - before == pytest.approx(100, abs=5)
+        assert list(w.fleet.drivers) == ["a", "b", "c"]

@@ -57,9 +57,9 @@ class Fleet:
         self.drivers: dict[str, Driver] = {}
         self.retries = RetryTimer(context.now, self._retry)
         self.recovered = False
+        """Every unfinished task of the store is where it belongs."""
         self.on_found: Callable[[Task], None] = lambda _task: None
         """Called with every unfinished task that is read at start."""
-        """Every unfinished task of the store is where it belongs."""
         self.held: set[str] = set()
         """Tasks that were paused before they ran: in no queue until they are resumed."""
         self.failures: Counter[str] = Counter()
@@ -73,6 +73,7 @@ class Fleet:
         """When tasks were accepted that have left their queue and may come back, by the steady
         clock; for others the record has to do."""
         self._nursery: trio.Nursery | None = None
+        self._started = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Recovers unfinished tasks, then drives all scanners until canceled."""
@@ -84,6 +85,7 @@ class Fleet:
             await self.debts.restore()
             await self.recover()
             self.recovered = True
+            self._started.set()
             nursery.start_soon(self.retries.run)
             nursery.start_soon(self.debts.run)
             nursery.start_soon(self.splits.run)
@@ -93,7 +95,8 @@ class Fleet:
 
     async def apply(self, config: Config) -> None:
         """Applies a new configuration to what is running: scanners added, changed and
-        removed, limits raised and lowered, no scan dropped."""
+        removed, limits raised and lowered, no scan dropped. Waits until everything runs."""
+        await self._started.wait()
         self.context.config = config
         self.context.backlog.configure(config.limits)
         await configure_pool(self.context)
