@@ -110,7 +110,10 @@ async def test_what_a_role_may_not_see_or_submit(tmp_path: Path, autojump_clock:
     ("changes", "said"),
     [
         ({"scan": {}}, "targets"),
-        ({"scan": {"targets": ["192.0.2.1"], "idempotency_key": "k"}}, "no use in a schedule"),
+        (
+            {"scan": {"targets": ["192.0.2.1"], "idempotency_key": "k"}},
+            "does not apply to a schedule",
+        ),
         ({"scan": {"targets": ["192.0.2.1"], "credential": "x"}}, "credential"),
         ({"scan": {"targets": ["203.0.113.1"]}}, "not allowed"),
         ({"cron": None}, "exactly one of"),

@@ -90,7 +90,7 @@ def test_how_well_a_network_is_covered(live: Live, scanned: str) -> None:
     assert [row["status"] for row in never["rows"]] == ["never_scanned"]
     one_sentence(live("coverage"), 2, "give TASK or --target")
     one_sentence(live("coverage", scanned, "--target", NETWORK), 2, "give TASK or --target")
-    one_sentence(live("coverage", scanned, "--status", "covered"), 1, "none of a task")
+    one_sentence(live("coverage", scanned, "--status", "covered"), 1, "not a status of a task")
 
 
 def test_a_rebuild_gives_the_same_ledger(live: Live, scanned: str) -> None:

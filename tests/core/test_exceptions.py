@@ -284,7 +284,7 @@ def test_notice_comes_before_the_end_but_not_at_the_beginning() -> None:
         ({"port": "443/sctp"}, ["port"], "is not a port"),
         ({"severity": "low"}, ["severity"], "has no meaning for the kind accepted"),
         ({"kind": ExceptionKind.SEVERITY}, ["severity"], "missing"),
-        ({"kind": ExceptionKind.SEVERITY, "severity": "mild"}, ["severity"], "none of info"),
+        ({"kind": ExceptionKind.SEVERITY, "severity": "mild"}, ["severity"], "not one of info"),
         ({"plugins": [], "hosts": [], "port": "x"}, ["plugins", "hosts", "port"], ""),
     ],
 )

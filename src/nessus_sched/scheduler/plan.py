@@ -55,18 +55,22 @@ class Plan:
         elif each.never:
             found.append("no opening within a year: it needs a different window or scanner")
         elif each.end is None:
-            found.append(f"its length is not known until {FEWEST} scans like it have been measured")
+            found.append(f"its length is not known until {FEWEST} similar scans have been measured")
         if each.paused:
             found.append(
-                "longer than its opening, so it is paused and resumed: more time or fewer addresses"
+                "longer than its opening, so it is paused and resumed; allow more time or scan "
+                "fewer addresses"
             )
         if _misses(each):
             found.append(
-                "will probably not end by its deadline, when the rest is canceled: a later "
-                "deadline, another scanner, or fewer addresses"
+                "will probably not end by its deadline, when the rest is canceled; set a later "
+                "deadline, use another scanner, or scan fewer addresses"
             )
         elif self.fits(each) is False and not each.never:
-            found.append("does not finish in time: more time, another scanner, or fewer addresses")
+            found.append(
+                "does not finish in time; allow more time, use another scanner, or scan fewer "
+                "addresses"
+            )
         return "; ".join(found)
 
 

@@ -249,7 +249,7 @@ def _wanted(args: CoverageArgs, kind: type[S]) -> tuple[S, ...]:
         what = "a task" if kind is Status else "targets across all scans"
         raise ToolError(
             "bad_arguments",
-            f"status: {clean_line(strange[0], 40)!r} is none of {what}: {', '.join(kind)}",
+            f"status: {clean_line(strange[0], 40)!r} is not a status of {what}: {', '.join(kind)}",
         )
     return tuple(each for each in kind if each in args.status) or tuple(kind)
 

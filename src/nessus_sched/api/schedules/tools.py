@@ -223,7 +223,7 @@ def _request(app: App, args: CreateArgs) -> ScanRequest:
     definition = _SUBMIT[submit_tool(args.kind)]
     refused = {"idempotency_key", "dry_run"} & args.scan.keys()
     if refused:
-        raise ToolError("invalid_arguments", f"scan: {min(refused)} has no use in a schedule.")
+        raise ToolError("invalid_arguments", f"scan: {min(refused)} does not apply to a schedule.")
     try:
         parsed: SubmitArgs = parse(definition.arguments, {"name": args.name, **args.scan})
     except BadArguments as error:

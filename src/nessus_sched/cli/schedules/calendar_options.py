@@ -116,7 +116,7 @@ def create_schedule(
     if not name:
         raise click.UsageError("a schedule needs a name: --name weekly-web")
     if scan.get("idempotency_key"):
-        raise click.UsageError("--key has no use in a schedule: each firing has its own")
+        raise click.UsageError("--key does not apply to a schedule: each firing has its own")
     with daemon(config) as connection:
         answer = connection.call(
             "create_schedule",

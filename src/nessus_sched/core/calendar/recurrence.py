@@ -111,14 +111,16 @@ def _check_cron(expression: str, now: float) -> None:
     fields = expression.split()
     if len(fields) != _FIELDS:
         raise BadCalendar(
-            f"cron expression {expression!r} has {len(fields)} fields, not minute, hour, day of "
-            f"month, month and day of week: {EXAMPLE}"
+            f"cron expression {expression!r} has {len(fields)} fields instead of five "
+            f"(minute, hour, day of month, month, day of week): {EXAMPLE}"
         )
     try:
         CronSim(expression, datetime.fromtimestamp(now, UTC))
     except CronSimError as error:
         what = str(error).removeprefix("Bad ").replace("-", " ")
-        raise BadCalendar(f"cron expression {expression!r} has a wrong {what}; {EXAMPLE}") from None
+        raise BadCalendar(
+            f"cron expression {expression!r} has an invalid {what}; {EXAMPLE}"
+        ) from None
 
 
 def _check_interval(recurrence: Recurrence, now: float, least: float) -> None:

@@ -198,7 +198,7 @@ def _bad_subject(plugins: Sequence[int], cves: Sequence[str]) -> Iterator[BadFie
 
 def _bad_severity(kind: ExceptionKind, severity: str | None) -> Iterator[BadField]:
     if severity is not None and severity not in SEVERITIES:
-        yield BadField("severity", f"{printable(severity)!r} is none of {', '.join(SEVERITIES)}")
+        yield BadField("severity", f"{printable(severity)!r} is not one of {', '.join(SEVERITIES)}")
     elif kind is ExceptionKind.SEVERITY and severity is None:
         yield BadField("severity", "missing: an exception of the kind severity sets one")
     elif kind is not ExceptionKind.SEVERITY and severity is not None:

@@ -45,7 +45,9 @@ def parse_range(text: str) -> Range | None:
     first, dash, last = text.partition("-")
     if ":" in text:
         if text.count(":") == 1:
-            raise Unreadable("has a port; give the host alone, a scan has its own list of ports")
+            raise Unreadable(
+                "has a port; give only the host, since a scan has its own list of ports"
+            )
         return _ordered(_v6(first), _v6(last) if dash else _v6(first))
     if not _DIGITS_AND_DOTS.fullmatch(first) or (dash and not _DIGITS_AND_DOTS.fullmatch(last)):
         return None
@@ -116,16 +118,16 @@ def parse_host_name(text: str) -> str:
 def _refuse_characters(text: str) -> None:
     """Says what is wrong with anything that has no business in a target."""
     if "://" in text:
-        raise Unreadable("is a URL; give the host alone")
+        raise Unreadable("is a URL; give only the host")
     if "%" in text:
         raise Unreadable("has a zone or an escape; give the plain address")
     if "[" in text or "]" in text:
-        raise Unreadable("has brackets; give the name or the address alone")
+        raise Unreadable("has brackets; give only the name or the address")
     if not text.isascii():
         raise Unreadable("has characters that are not ASCII; write names as xn--…")
     if not _CHARACTERS.fullmatch(text):
         wrong = next(character for character in text if not _CHARACTERS.fullmatch(character))
-        raise Unreadable(f"has the character {wrong!a}, which no target has")
+        raise Unreadable(f"contains {wrong!a}, which is not allowed in a target")
 
 
 def _parse_network(text: str) -> Range:
@@ -155,7 +157,7 @@ def _v4(text: str) -> int:
     if len(octets) != 4 or not all(octets):
         raise Unreadable("is not an address; write four decimal numbers such as 192.0.2.1")
     if not all(map(_DECIMAL.fullmatch, octets)):
-        raise Unreadable("has leading zeros or no plain decimal numbers")
+        raise Unreadable("has leading zeros, or numbers that are not plain decimal")
     numbers = [*map(int, octets)]
     if max(numbers) > 255:
         raise Unreadable("has a number above 255")

@@ -165,7 +165,7 @@ class Scope:
         if self.deny.match_name(name):
             yield self.denied
         if not self.allow.match_name(name):
-            yield "is not on the allow-list of names; ask for its address, or have a name rule"
+            yield "is not on the allow-list of names; give its address, or ask for a name rule"
         addresses = tuple(resolved.get(name, ()))
         if not addresses:
             yield "does not resolve to an address"
