@@ -12,7 +12,8 @@ from trio.testing import MockClock
 from nessus_sched.config.schema import Config, SchedulingSettings
 from nessus_sched.core.calendar.recurrence import Recurrence
 from nessus_sched.core.calendar.schedule import Schedule
-from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.error_kinds import ErrorKind, Response
+from nessus_sched.core.faults import FAULTS
 from nessus_sched.core.scanner import TransientError
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.targets import size_of
@@ -49,6 +50,7 @@ async def test_a_running_scan_is_stopped_and_what_it_found_is_kept(
         assert 2 * HOUR <= trio.current_time() < 2.1 * HOUR
         assert done.state is TaskState.CANCELED
         assert missed(done)
+        assert FAULTS[ErrorKind.DEADLINE].response is Response.END  # as the page of errors says
         assert done.partial == "its deadline passed"
         assert done.summary is not None
         assert done.summary["hosts_finished"] == 2
