@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from nessus_sched.daemon.name_lookups import PATIENCE, NameLookups
-from nessus_sched.scheduler.admission.scope_check import AT_ONCE, WITHIN, resolve_names
+from nessus_sched.scheduler.admission.scope_check import AT_ONCE, WITHIN, look_up
 
 ANSWER = [
     (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 0, 0, 0)),
@@ -105,6 +105,7 @@ async def test_the_names_of_one_task_have_a_bound_in_number_and_time(
 
     began = trio.current_time()
     names = [f"host{number}.example.com" for number in range(100)]
-    assert await resolve_names(names, never) == dict.fromkeys(names, ())
+    found = await look_up(names, never)
+    assert (found.addresses, found.unanswered) == (dict.fromkeys(names, ()), frozenset(names))
     assert trio.current_time() - began == pytest.approx(WITHIN)
     assert most == AT_ONCE

@@ -33,6 +33,7 @@ class ErrorKind(StrEnum):
     NOT_OURS = "not_ours"
     BAD_ORDER = "bad_order"
     NAME_NOT_RESOLVED = "name_not_resolved"
+    NAME_SERVERS_SILENT = "name_servers_silent"
     TARGETS_REFUSED = "targets_refused"
     NOT_PERMITTED = "not_permitted"
     UNKNOWN_CREDENTIAL = "unknown_credential"

@@ -176,6 +176,13 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             "A host name among the targets does not resolve: check its spelling, or submit "
             "the IP address instead.",
         ),
+        ErrorKind.NAME_SERVERS_SILENT: Fault(
+            _B.OURS,
+            _R.POSTPONE,
+            True,
+            "The name servers do not answer for a host name among the targets: tell the operator "
+            "to check them.",
+        ),
         ErrorKind.TARGETS_REFUSED: Fault(
             _B.OURS,
             _R.BURY,

@@ -3,8 +3,8 @@ dispatch, because what a name means may have changed in between."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 
 import attrs
 import trio
@@ -24,22 +24,46 @@ class Unresolved(OutOfScope):
     """Out of scope only because names do not resolve at the moment."""
 
 
-async def resolve_names(names: Iterable[str], resolve: Resolve) -> Mapping[str, tuple[str, ...]]:
-    """The addresses of each name; none for a name that does not resolve, or not in time."""
+class NoAnswer(Unresolved):
+    """It is not known whether some of these names resolve: no name server answers for them."""
+
+
+@attrs.frozen(kw_only=True)
+class Lookups:
+    """The addresses of each name; none for a name that does not resolve. `unanswered` are the names
+    for which that is not known."""
+
+    addresses: Mapping[str, tuple[str, ...]]
+    unanswered: frozenset[str]
+
+
+async def look_up(names: Iterable[str], resolve: Resolve) -> Lookups:
     names = tuple(names)
     found: dict[str, tuple[str, ...]] = dict.fromkeys(names, ())
+    unanswered = set(names)
     limit = trio.CapacityLimiter(AT_ONCE)
 
     async def one(name: str) -> None:
         async with limit:
-            with suppress(OSError):
+            try:
                 found[name] = tuple(await resolve(name))
+            except OSError as error:
+                if _no_answer(error):
+                    return
+            unanswered.discard(name)
 
     with trio.move_on_after(WITHIN):
         async with trio.open_nursery() as nursery:
             for name in names:
                 nursery.start_soon(one, name)
-    return found
+    return Lookups(addresses=found, unanswered=frozenset(unanswered))
+
+
+def _no_answer(error: OSError) -> bool:
+    """Unlike an answer that there is no such name."""
+    return isinstance(error, TimeoutError) or (
+        isinstance(error, socket.gaierror) and error.errno in (socket.EAI_AGAIN, socket.EAI_SYSTEM)
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -64,11 +88,12 @@ async def approve_targets(
 ) -> Approved:
     """Leaves out what a scope denies, see `Scope.trim`, and checks the rest, with the names
     looked up now. Raises `OutOfScope`, and of that `Unresolved` when all that is wrong is
-    that names have no address."""
+    that names have no address, or `NoAnswer`."""
     whole = targets
     for scope in scopes:
         targets, _ = scope.trim(targets, asked)
-    addresses = await resolve_names(targets.names, resolve)
+    lookups = await look_up(targets.names, resolve)
+    addresses = lookups.addresses
     lost = [name for name, found in addresses.items() if not found]
     texts: tuple[str, ...] = ()
     for scope in scopes:
@@ -77,7 +102,8 @@ async def approve_targets(
         except OutOfScope as error:
             # A lost name has one problem, or more when the name itself is out of scope.
             if len(error.problems) == len(lost):
-                raise Unresolved(error.problems) from error
+                kind = NoAnswer if lookups.unanswered else Unresolved
+                raise kind(error.problems) from error
             raise
     return Approved(
         targets=targets,

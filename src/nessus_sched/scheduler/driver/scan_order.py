@@ -19,7 +19,7 @@ from nessus_sched.core.targets.targets import BadTargets, TargetSet, targets_fro
 from nessus_sched.core.task import ScanRequest, Task
 from nessus_sched.scheduler.admission.combinations import check_combination, profile_of
 from nessus_sched.scheduler.admission.custom_settings import check_settings
-from nessus_sched.scheduler.admission.scope_check import Unresolved, approve_targets
+from nessus_sched.scheduler.admission.scope_check import NoAnswer, Unresolved, approve_targets
 from nessus_sched.scheduler.context import Context, RightsUnknown
 from nessus_sched.scheduler.errors import RequestError
 
@@ -51,6 +51,8 @@ async def build_scan_order(task: Task, context: Context) -> ScanOrder:
         targets = targets_from(task.to_scan)
         scopes = [config.targets.scope, excluding(request.exclude), *rights.scopes]
         found = await approve_targets(targets, scopes, context.resolve)
+    except NoAnswer as error:
+        raise PlanError(ErrorKind.NAME_SERVERS_SILENT, str(error)) from error
     except Unresolved as error:
         raise PlanError(ErrorKind.NAME_NOT_RESOLVED, str(error)) from error
     except BadTargets as error:
