@@ -284,6 +284,8 @@ async def test_init_fetches_the_certificate_and_doctor_is_content(tmp_path: Path
             assert not file.exists()
             assert typed(*words, "--trust-shown").code == 0
             assert sim.fingerprint in file.read_text()
+            with file.open("a") as more:
+                more.write("http: {bind: null}\n")  # its usual port may be taken here
             said = typed("doctor", "-c", str(file), "--json")
             fits("doctor", said.json)
             assert said.json["ok"], said
@@ -331,6 +333,15 @@ async def test_doctor_finds_what_is_wrong_with_a_scanner(tmp_path: Path) -> None
             assert trouble["scanner keys: license"]["status"] == "failed"
 
         await trio.to_thread.run_sync(with_simulator)
+
+
+def test_doctor_finds_a_sink_that_nobody_understands(tmp_path: Path) -> None:
+    place = site(tmp_path, [], sinks=[{"name": "mail", "apprise": "mailtox://x"}])
+    said = typed("doctor", "-c", str(place.file), "--offline", "--json")
+    (step,) = [step for step in said.json["steps"] if step["status"] == "failed"]
+    assert (said.code, step["check"]) == (1, "config")
+    assert "sink mail: Apprise does not understand this URL" in step["message"]
+    assert any(each["check"] == "disk" for each in said.json["steps"])
 
 
 def test_doctor_finds_an_occupied_http_port(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_intervals_count_elapsed_time(every: int, start: float, after: float) ->
         (Recurrence(cron="*/10 * * * *"), "every 10 minutes"),
         (Recurrence(cron="0,5 2 * * *"), "every 5 minutes"),
         (Recurrence(cron="0 2 * * *", zone="Europe/Berln"), "Europe/Berlin"),
-        (Recurrence(every=60.0), "every 1 minutes"),
+        (Recurrence(every=60.0), "every 1 minute; .* one firing in 15 minutes"),
         (Recurrence(at=1_000_000_000.0), "in the past"),
         (Recurrence(), "exactly one of"),
         (Recurrence(cron="0 2 * * *", every=3600.0), "exactly one of"),

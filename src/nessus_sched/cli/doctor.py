@@ -13,6 +13,7 @@ import click
 
 from nessus_sched.api.scanner_check import Step, failed, ok, warning
 from nessus_sched.cli.client import NotAllowed, daemon
+from nessus_sched.cli.config.beyond import problems_beyond_reading
 from nessus_sched.cli.options import config_option, json_option
 from nessus_sched.cli.output import print_json, print_note
 from nessus_sched.cli.scanners import show_steps
@@ -62,7 +63,11 @@ async def _examine(file: Path, offline: bool) -> list[Step]:
             failed("config", str(problem), CORRECT if problem.line else UNREADABLE)
             for problem in error.problems
         ]
-    steps = [*check_machine(file, config), *_daemon(file, config), *check_http(config)]
+    steps = [
+        failed("config", str(problem), problem.hint or CORRECT)
+        for problem in problems_beyond_reading(config, str(file))
+    ]
+    steps += [*check_machine(file, config), *_daemon(file, config), *check_http(config)]
     for scanner in () if offline else config.scanners:
         steps += await check_scanner(scanner, config.state_directory)
     return steps

@@ -9,13 +9,13 @@ from pathlib import Path
 import attrs
 import click
 
+from nessus_sched.cli.config.beyond import problems_beyond_reading
 from nessus_sched.cli.config.init import init_command
 from nessus_sched.cli.load_config import load_config_or_exit
 from nessus_sched.cli.options import EXIT_CONFIG, config_option, json_option
 from nessus_sched.cli.output import print_json, print_note
 from nessus_sched.config.loading import load
-from nessus_sched.config.problems import ConfigError, Problem
-from nessus_sched.config.schema import Config
+from nessus_sched.config.problems import ConfigError
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.text import pluralize
 
@@ -38,12 +38,12 @@ def check_command(config: Path, as_json: bool) -> None:
 
     try:
         found = load(config, environ=os.environ)
-        _check_sinks(found, str(config))
-        _check_templates(found)
+        if problems := [*problems_beyond_reading(found, str(config))]:
+            raise ConfigError(problems)
     except ConfigError as error:
         if as_json:
-            problems = [attrs.asdict(problem) for problem in error.problems]
-            print_json({"file": str(config), "ok": False, "problems": problems, "warnings": []})
+            listed = [attrs.asdict(problem) for problem in error.problems]
+            print_json({"file": str(config), "ok": False, "problems": listed, "warnings": []})
         else:
             for problem in error.problems:
                 print_note(str(problem))
@@ -56,29 +56,6 @@ def check_command(config: Path, as_json: bool) -> None:
         print_note(f"warning: {warning}")
     scanners = pluralize(len(found.scanners), "scanner")
     click.echo(f"{config}: ok, {scanners}, {pluralize(len(texts), 'warning')}")
-
-
-def _check_sinks(config: Config, file: str) -> None:
-    """Raises `ConfigError` for sinks with mistakes that reading the file does not show."""
-    from nessus_sched.delivery.sinks.open import sink_problems
-
-    if problems := list(sink_problems(config.sinks, file)):
-        raise ConfigError(problems)
-
-
-def _check_templates(config: Config) -> None:
-    """Raises `ConfigError` for templates of reports that do not render."""
-    own = config.reports.templates
-    if own is None:
-        return
-    from nessus_sched.results.reports.sample import bad_templates
-
-    problems = [
-        Problem(file=str(own / each.name), line=each.line or 0, column=1, message=each.problem)
-        for each in bad_templates(own)
-    ]
-    if problems:
-        raise ConfigError(problems)
 
 
 @config_group.command("show", short_help="Print the effective configuration.")

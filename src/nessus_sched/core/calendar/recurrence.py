@@ -11,7 +11,7 @@ import attrs
 from cronsim import CronSim, CronSimError
 
 from nessus_sched.core.calendar.zones import BadCalendar, is_known, local_text, zone_of
-from nessus_sched.core.text import duration
+from nessus_sched.core.text import duration, pluralize
 
 EXAMPLE: Final = "'0 2 * * mon' is Mondays at 02:00"
 _FIELDS: Final = 5
@@ -128,8 +128,9 @@ def _check_interval(recurrence: Recurrence, now: float, least: float) -> None:
     for _, moment in zip(range(_SAMPLE), recurrence.after(now), strict=False):
         if before is not None and moment - before < least:
             raise BadCalendar(
-                f"it would fire every {(moment - before) / 60:g} minutes; the configuration "
-                f"allows no more than one firing in {least / 60:g} minutes"
+                f"it would fire every {pluralize(round((moment - before) / 60), 'minute')}; the "
+                "configuration allows no more than one firing in "
+                f"{least / 60:g} minutes"
             )
         if before is not None and recurrence.every is not None:
             return
