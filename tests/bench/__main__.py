@@ -3,6 +3,7 @@
     python -m tests.bench                       everything, into etc/doc/bench: ~26 minutes
     python -m tests.bench submissions parsing   some parts, shown only
     python -m tests.bench --write submissions   the same, and kept with the others' figures
+    python -m tests.bench --changes v0.1.0      what differs from the figures of a revision
 
 Each part is a process of its own and takes three minutes at most, splitting ten. Wants a quiet
 machine, a few GB on disk, and for the peers `pip install -e '.[bench]'`, redis-server, beanstalkd,
@@ -69,6 +70,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--write", action="store_true", help="keep the figures of these parts")
+    parser.add_argument("--changes", metavar="REVISION", help="compare with the figures of then")
     parser.add_argument("--in-process", choices=PARTS, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.in_process:
@@ -77,16 +79,19 @@ def main() -> None:
     if unknown := set(chosen.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
 
+    from tests.bench.changes import changes, figures_of
     from tests.bench.figures import Figure, machine
-    from tests.bench.report import markdown, write
+    from tests.bench.report import Part, markdown, write
 
-    here = machine()
-    keep = chosen.write or not chosen.parts
+    if chosen.changes:
+        print("\n".join(changes(figures_of(ROOT, chosen.changes), figures_of(ROOT, None))))
+        return
     for name in chosen.parts or PARTS:
-        found = {name: cattrs.structure(measured(name), list[Figure])}
-        print(markdown(here, found))
-        if keep:
-            write(OUT, here, found)
+        here = machine()
+        part = Part(here, cattrs.structure(measured(name), list[Figure]))
+        print(markdown({name: part}))
+        if chosen.write or not chosen.parts:
+            write(OUT, name, part)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,8 +13,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from tests.bench.figures import Figure
-from tests.bench.report import Found
 
+Found = Mapping[str, Sequence[Figure]]
+"""Figures by the part that they are of."""
 Lines = dict[str, list[tuple[float, float]]]
 
 LEFT_OUT = {"processor time until then", "submit_scan by the official client, p50"}

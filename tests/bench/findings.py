@@ -12,8 +12,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import attrs
 import trio
 
+from nessus_sched.core.clock import system_now
 from nessus_sched.results.model import Finding, HostEnd, HostReport, Plugin
 from nessus_sched.results.parser.reader import Event
 from nessus_sched.sim.options import SimOptions
@@ -94,7 +96,7 @@ async def imported(path: Path, tasks: list[str]) -> list[Figure]:
     store, found = await open_findings(path), []
     for task_id, size in zip(tasks, IMPORTED, strict=False):
         begun = perf_counter()
-        await store.put(task_id, report(size, random.Random(1)), at=float(size))
+        await store.put(task_id, report(size, random.Random(1)), at=system_now())
         found.append(
             Figure(what="import", who=OURS, at=size, of="findings", unit="s",
                    value=perf_counter() - begun)
@@ -179,8 +181,9 @@ async def pages(directory: Path, tasks: dict[int, str]) -> list[Figure]:
 
 async def _measure(directory: Path) -> list[Figure]:
     state = directory / "state"
-    fill(state, islice(completed(), len(IMPORTED) + 1))
-    tasks = [task.task_id for task in islice(completed(), len(IMPORTED) + 1)]
+    scanned = [attrs.evolve(each, summary={}) for each in islice(completed(), len(IMPORTED) + 1)]
+    fill(state, scanned)
+    tasks = [task.task_id for task in scanned]
     path = state / "findings.db"
     found = await imported(path, tasks)
     multiply(path, tasks[-2], tasks[-1])

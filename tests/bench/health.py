@@ -37,6 +37,8 @@ OUTPUT = 2000
 OVERHEAD = 750
 """Bytes of one finding's XML besides its output, about."""
 EVERY = 0.03
+QUIET, HUNG = 5.0, 10.0
+"""Seconds."""
 HANGING = 20
 
 
@@ -48,7 +50,7 @@ async def _measure(mebibytes: int) -> list[Figure]:
             place = _place(Path(name), pages, sim)
             async with daemon(place) as process, client(place) as tools:
                 await pages.until(lambda now: now["status"] == "ok", within=120)
-                found += await _during("nothing happens", pages, partial(trio.sleep, 5))
+                found += await _during("nothing happens", pages, partial(trio.sleep, QUIET))
                 importing = f"a report of {mebibytes} MiB is fetched and imported"
                 found += await _during(importing, pages, partial(_scan, tools))
                 peak = resident(process.pid, "VmHWM")
@@ -57,7 +59,7 @@ async def _measure(mebibytes: int) -> list[Figure]:
                 )
                 await _hang(sim)
                 await trio.sleep(1)
-                found += await _during("every scanner hangs", pages, partial(trio.sleep, 10))
+                found += await _during("every scanner hangs", pages, partial(trio.sleep, HUNG))
             nursery.cancel_scope.cancel()
     return found
 
@@ -148,7 +150,12 @@ async def _hang(sim: dict[str, Any]) -> None:
     def inject() -> None:
         context = ssl._create_unverified_context()  # noqa: S323 - our own simulator
         body = json.dumps({"kind": "hang", "times": None}).encode()
-        request = urllib.request.Request(f"{sim['url']}/_sim/faults", data=body, method="POST")  # noqa: S310 - https
+        request = urllib.request.Request(  # noqa: S310 - https
+            f"{sim['url']}/_sim/faults",
+            data=body,
+            headers={"Content-Type": "application/json"},
+            method="POST",
+        )
         urllib.request.urlopen(request, context=context, timeout=10).close()  # noqa: S310 - https
 
     await trio.to_thread.run_sync(inject)

@@ -12,8 +12,6 @@ import cattrs
 
 from tests.bench.figures import Figure
 
-Found = Mapping[str, Sequence[Figure]]
-"""Figures by the part that they are of."""
 RESULTS = "results.json"
 PAGE = "README.md"
 INTRODUCTION = """\
@@ -21,25 +19,38 @@ Made by `python -m tests.bench`: medians, and in brackets latencies in milliseco
 (median / 99th percentile; beside a median in milliseconds only the 99th percentile)."""
 
 
-def write(directory: Path, machine: Mapping[str, str], found: Found) -> None:
-    """Puts the figures with those of other parts that were kept, and the page and the charts
-    anew. The machine is taken to be the one of before."""
+@attrs.frozen
+class Part:
+    """Figures that were measured together, and the machine they hold for."""
+
+    machine: Mapping[str, str]
+    figures: Sequence[Figure]
+
+
+Parts = Mapping[str, Part]
+"""By name, in the order of the page."""
+
+
+def write(directory: Path, name: str, part: Part) -> None:
+    """Replaces the figures of this part, and makes page and charts of all parts."""
     directory.mkdir(exist_ok=True)
     file = directory / RESULTS
-    kept = json.loads(file.read_text())["parts"] if file.exists() else {}
-    kept |= {name: [_compact(figure) for figure in figures] for name, figures in found.items()}
-    file.write_text(json.dumps({"machine": machine, "parts": kept}, indent=1) + "\n")
-    machine, found = read(directory)
-    (directory / PAGE).write_text(markdown(machine, found))
+    kept = json.loads(file.read_text()) if file.exists() else {}
+    kept[name] = {
+        "machine": part.machine, "figures": [_compact(figure) for figure in part.figures]
+    }  # fmt: skip
+    file.write_text(json.dumps(kept, indent=1) + "\n")
+    parts = read(file.read_text())
+    (directory / PAGE).write_text(markdown(parts))
     if find_spec("matplotlib"):
         from tests.bench.charts import draw
 
-        draw(directory, found)
+        draw(directory, {name: part.figures for name, part in parts.items()})
 
 
-def read(directory: Path) -> tuple[dict[str, str], dict[str, list[Figure]]]:
-    document = json.loads((directory / RESULTS).read_text())
-    return document["machine"], cattrs.structure(document["parts"], dict[str, list[Figure]])
+def read(results: str | bytes) -> dict[str, Part]:
+    """From the JSON that `write` keeps."""
+    return cattrs.structure(json.loads(results), dict[str, Part])
 
 
 def _compact(figure: Figure) -> dict[str, object]:
@@ -48,19 +59,24 @@ def _compact(figure: Figure) -> dict[str, object]:
     return {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
 
 
-def markdown(machine: Mapping[str, str], found: Found) -> str:
-    lines = [
-        "# Measurements",
-        "",
-        INTRODUCTION,
-        "",
-        *(f"- {what}: {value}" for what, value in machine.items()),
-    ]
-    for name, figures in found.items():
+def markdown(parts: Parts) -> str:
+    machines = [part.machine for part in parts.values()]
+    common = {
+        what: value
+        for what, value in machines[0].items()
+        if all(machine.get(what) == value for machine in machines)
+    }
+    lines = ["# Measurements", "", INTRODUCTION]
+    if common:
+        lines += ["", *(f"- {what}: {value}" for what, value in common.items())]
+    for name, part in parts.items():
         lines += ["", f"## {name.replace('_', ' ').capitalize()}"]
-        units = dict.fromkeys((figure.of, figure.unit) for figure in figures)
+        own = [f"{what} {value}" for what, value in part.machine.items() if what not in common]
+        if own:
+            lines += ["", f"Measured with {', '.join(own)}."]
+        units = dict.fromkeys((figure.of, figure.unit) for figure in part.figures)
         for of, unit in units:
-            chosen = [f for f in figures if (f.of, f.unit) == (of, unit)]
+            chosen = [f for f in part.figures if (f.of, f.unit) == (of, unit)]
             lines += ["", *table(of, unit, chosen)]
     return "\n".join(lines) + "\n"
 
