@@ -14,7 +14,7 @@ import attrs
 import trio
 import trio.testing
 
-from nessus_sched.config.schema import TargetSettings
+from nessus_sched.config.schema import PollingSettings, TargetSettings
 from nessus_sched.core.scanner import ScanOrder
 from nessus_sched.core.states import TaskState
 from nessus_sched.mcp.client import Tools
@@ -121,6 +121,7 @@ async def play(directory: Path, game: Game) -> list[Figure]:
         directory,
         *(scanner_settings(name, game.slots) for name in fakes),
         targets=TargetSettings(allow=("10.0.0.0/8",)),
+        polling=PollingSettings(),  # that of stories is sparser
     )
     async with world(config, fakes) as w:
         begun = perf_counter()
