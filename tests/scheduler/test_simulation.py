@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import zip_longest
 from random import Random
 
 import attrs
@@ -36,7 +38,7 @@ HAPPENS = frozenset(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900 + 5 * STORIES)
 def test_whatever_happens_nothing_is_lost_and_nothing_done_twice() -> None:
     """More with NESSUS_SCHED_LIVES=50000; one again with NESSUS_SCHED_FIRST_LIFE=<seed>
     NESSUS_SCHED_LIVES=1."""
@@ -50,19 +52,41 @@ TWINS = int(os.environ.get("NESSUS_SCHED_TWINS", "6"))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(60 + 10 * TWINS)
 def test_a_clock_that_is_set_by_hours_changes_no_launch() -> None:
     """More with NESSUS_SCHED_TWINS=1000."""
-    times_set = 0
+    times_set = parted = 0
     for seed in range(FIRST_SEED, FIRST_SEED + TWINS):
         as_ever, stepped = (one_life(seed, clock_can_be_set=each) for each in (False, True))
         if as_ever.judge.happened["asked:retry_dead:True"]:
             continue  # a dead letter that is tried again gets its place by the wall clock
         # Two that begin at the same moment may do so in either order.
-        launches = sorted(as_ever.judge.launches)
-        assert sorted(stepped.judge.launches) == launches, f"seed {seed}"
+        first, second = sorted(as_ever.judge.launches), sorted(stepped.judge.launches)
+        if first != second:
+            # People and scanners draw from the same chance, so a request more or less can make a
+            # person do something else. From there on it is another story.
+            until = parting(as_ever.judge.commands, stepped.judge.commands)
+            assert launched_before(until, first) == launched_before(until, second), f"seed {seed}"
+            parted += 1
         times_set += stepped.judge.happened["clock set in mid-scan"]
     assert times_set or TWINS == 1
+    assert parted <= 1 + TWINS / 50, f"{parted} of {TWINS} stories say little"
+
+
+def launched_before(
+    moment: float, launches: Sequence[tuple[float, Sequence[str]]]
+) -> list[tuple[float, Sequence[str]]]:
+    return [launch for launch in launches if launch[0] < moment]
+
+
+def parting(
+    first: Sequence[tuple[float, str, str]], second: Sequence[tuple[float, str, str]]
+) -> float:
+    """When people first did something else; infinity if they did the same."""
+    for one, other in zip_longest(first, second, fillvalue=(math.inf, "", "")):
+        if one != other:
+            return min(one[0], other[0])
+    return math.inf
 
 
 def one_life(seed: int, *, clock_can_be_set: bool) -> Story:

@@ -91,6 +91,8 @@ def base(place: Path, suite: str) -> Path:
     root = place / suite
     if not root.exists():
         fresh = place / f"{suite}.new"
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(fresh, ignore_errors=True)  # of a run that was interrupted
         ours = SOURCES.exists() and suite in SOURCES.read_text()
         options = ["--variant=minbase", f"--include={PACKAGES}", suite, str(fresh)]
         subprocess.run(["mmdebstrap", *options, *([str(SOURCES)] if ours else [])], check=True)
