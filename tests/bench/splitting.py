@@ -15,7 +15,7 @@ import attrs
 import trio
 import trio.testing
 
-from nessus_sched.config.schema import SchedulingSettings, TargetSettings
+from nessus_sched.config.schema import PollingSettings, SchedulingSettings, TargetSettings
 from nessus_sched.core.scanner import ScanOrder, ScanStatus
 from nessus_sched.core.targets.ranges import Range, address_text, range_text
 from nessus_sched.core.targets.targets import parse_targets
@@ -138,6 +138,7 @@ async def _last_result(
             *(scanner_settings(name, SLOTS) for name in SPEEDS),
             targets=TargetSettings(allow=(network.text,)),
             scheduling=SchedulingSettings(part_max=65_536),  # for the equal shares
+            polling=PollingSettings(),
         )
         async with world(config, scanners) as w:
             for _ in range(runs):
