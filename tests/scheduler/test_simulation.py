@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
-from itertools import zip_longest
+from collections.abc import Collection
 from random import Random
 
 import attrs
@@ -55,44 +53,23 @@ TWINS = int(os.environ.get("NESSUS_SCHED_TWINS", "6"))
 @pytest.mark.timeout(60 + 10 * TWINS)
 def test_a_clock_that_is_set_by_hours_changes_no_launch() -> None:
     """More with NESSUS_SCHED_TWINS=1000."""
-    times_set = parted = 0
+    times_set = 0
     for seed in range(FIRST_SEED, FIRST_SEED + TWINS):
         as_ever, stepped = (one_life(seed, clock_can_be_set=each) for each in (False, True))
         if as_ever.judge.happened["asked:retry_dead:True"]:
             continue  # a dead letter that is tried again gets its place by the wall clock
         # Two that begin at the same moment may do so in either order.
-        first, second = sorted(as_ever.judge.launches), sorted(stepped.judge.launches)
-        if first != second:
-            # People and scanners draw from the same chance, so a request more or less can make a
-            # person do something else. From there on it is another story.
-            until = parting(as_ever.judge.commands, stepped.judge.commands)
-            assert launched_before(until, first) == launched_before(until, second), f"seed {seed}"
-            parted += 1
+        launches = sorted(as_ever.judge.launches)
+        assert sorted(stepped.judge.launches) == launches, f"seed {seed}"
         times_set += stepped.judge.happened["clock set in mid-scan"]
     assert times_set or TWINS == 1
-    assert parted <= 1 + TWINS / 50, f"{parted} of {TWINS} stories say little"
-
-
-def launched_before(
-    moment: float, launches: Sequence[tuple[float, Sequence[str]]]
-) -> list[tuple[float, Sequence[str]]]:
-    return [launch for launch in launches if launch[0] < moment]
-
-
-def parting(
-    first: Sequence[tuple[float, str, str]], second: Sequence[tuple[float, str, str]]
-) -> float:
-    """When people first did something else; infinity if they did the same."""
-    for one, other in zip_longest(first, second, fillvalue=(math.inf, "", "")):
-        if one != other:
-            return min(one[0], other[0])
-    return math.inf
 
 
 def one_life(seed: int, *, clock_can_be_set: bool) -> Story:
     """A story without a restart, after which a recorded moment has to be confirmed. Nothing is
-    removed from the scanners in it: how long scans are kept goes by the wall clock."""
-    hazards = attrs.evolve(Hazards.of(Random(seed)), lives=1, clock=True)
+    removed from the scanners in it: how long scans are kept goes by the wall clock. No request
+    fails by chance: a request more or less would make it another story."""
+    hazards = attrs.evolve(Hazards.of(Random(seed)), lives=1, clock=True, trouble=0.0)
     with directory() as place:
         story = Story(seed, place, hazards=hazards, tasks=6, lasts=1800.0)
         story.clock_can_be_set = clock_can_be_set

@@ -74,8 +74,6 @@ class Judge:
         self.happened: Counter[str] = Counter()
         self.launches: list[tuple[float, Sequence[str]]] = []
         """When scans began to run, and of what."""
-        self.commands: list[tuple[float, str, str]] = []
-        """When people asked for what, and of which task."""
         self.ordered: dict[str, tuple[float, Sequence[str]]] = {}
         """When each scan was created, by its name, and its hosts."""
         self.head = ""

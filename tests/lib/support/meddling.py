@@ -269,7 +269,6 @@ class Meddling:
 
     async def _command(self, w: World, task_id: str, commands: Sequence[str]) -> None:
         judge, command = self.story.judge, self.random.choice(commands)
-        judge.commands.append((trio.current_time(), command, task_id))
         if command == "cancel":
             judge.cancel_asked.add(task_id)
         if command == "resume":
