@@ -1,4 +1,4 @@
-"""Checks of audits in the history of findings: rows like any other, and in no count by severity."""
+"""Compliance checks in the history of findings: rows like any other, not counted by severity."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_host_with_failed_checks_alone_is_clean_and_says_how_many_failed(confi
     fits("hosts", found)
     assert (found["clean"], found["compliance_counts"]) == ("yes", {"FAILED": 2})
     assert "high" not in found["open"]
-    assert found["why"].endswith(", but 2 audit checks did not pass")
+    assert found["why"].endswith(", but 2 compliance checks did not pass")
     rows = {row["compliance_check_name"]: row for row in found["findings"]}
     assert set(rows) == {"1.2", "1.3"}
     assert {row["plugin_name"] for row in rows.values()} == {"Unix Compliance Checks"}
@@ -113,7 +113,7 @@ def test_changes_count_them_apart(config: str) -> None:
     assert found["counts"] == {"fixed": {"medium": 1}}
     assert found["compliance_counts"] == {"new": 1, "fixed": 1}
     said = typed("changes", "--since", "36h", "-c", config).out
-    assert "checks of audits  1 " in said
+    assert "compliance checks  1 " in said
 
 
 def test_trends_and_time_limits_are_about_the_rest(tmp_path: Path) -> None:
@@ -168,8 +168,8 @@ def test_management_has_them_in_a_sentence(config: str) -> None:
 def test_a_comparison_has_them_apart(config: str) -> None:
     page = page_of(config, "comparison", "--since", "36h")
     titles = page.texts("main h2")
-    assert "New: 1 audit check" in titles
-    assert "Fixed: 1 finding (1 medium) and 1 audit check" in titles
+    assert "New: 1 compliance check" in titles
+    assert "Fixed: 1 finding (1 medium) and 1 compliance check" in titles
     rows = rows_of(config, "comparison", "--since", "36h")
     assert [(row["change"], row["compliance_check_name"]) for row in rows] == [
         ("new", "1.3"), ("fixed", None), ("fixed", "1.1"),
@@ -184,7 +184,7 @@ def test_evidence_counts_them_apart(config: str, tmp_path: Path) -> None:
     said = typed(*words, "-o", str(pack))
     assert said.code == 0, said
     assert " 0 open findings, 1 fixed, 1 new, " in said.out
-    assert "checks of audits: 2 failed, 1 fixed, 3 new" in said.out
+    assert "compliance checks: 2 failed, 1 fixed, 3 new" in said.out
     written = typed(*words, "-o", str(pack), "--force", "--json").json
     assert written["checks"] == {"open.csv": 2, "fixed.csv": 1, "new.csv": 3}
     with zipfile.ZipFile(pack) as file:
@@ -193,7 +193,7 @@ def test_evidence_counts_them_apart(config: str, tmp_path: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (manifest["open_by_severity"], manifest["open_checks"]) == ({}, 2)
     for changes, problems in (
-        ({"open_checks": 3}, ["open.csv does not have as many checks of audits"]),
+        ({"open_checks": 3}, ["open.csv does not have as many compliance checks"]),
         ({"format_version": 1, "open_by_severity": {"high": 2}}, []),  # as release 0.2 wrote them
     ):
         (folder / "manifest.json").write_text(json.dumps(manifest | changes))

@@ -55,11 +55,11 @@ def test_checks_of_audits_are_counted_apart() -> None:
     check = attrs.evolve(A_GROUP, check="1.1 Passwords", severity="high")
     news = News(counts={"fixed": {"low": 1}}, checks={"new": 2}, groups=(check,))
     message = compose(Report(news=news), message_id="m", route="r", at=START, mask=Masker(()))
-    assert message.title == "1 fixed (1 low), 2 audit checks new"
+    assert message.title == "1 fixed (1 low), 2 compliance checks new"
     assert message.document["compliance_changes"] == {"new": 2}
     assert message.document["groups"][0]["compliance_check_name"] == "1.1 Passwords"
     text = plain_text(message)
-    assert "New, to be fixed (2 audit checks):" in text
+    assert "New, to be fixed (2 compliance checks):" in text
     assert "high, exploited: 1.1 Passwords (plugin 10000)" in text
     (finding,) = (each for each in events_of(message) if each.fields.get("host"))
     assert finding.fields["rule"] == {"id": "10000", "name": "1.1 Passwords", "ruleset": "Nessus"}

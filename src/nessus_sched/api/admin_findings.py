@@ -71,7 +71,7 @@ class FindingsAnswer:
     findings: list[dict[str, Any]] = field("The findings of this page.")
     total: int = field("How many findings match.")
     severity_counts: dict[str, int] = field("Those that match, by severity.")
-    compliance_counts: dict[str, int] = field("Checks of audits, in no severity, by result.")
+    compliance_counts: dict[str, int] = field("Compliance checks by result, not by severity.")
     next_cursor: str | None = field("For the next page; null at the end.")
     notes: list[str] = field("What was left out or cut.")
     groups_total: int | None = field("How many groups, if these are groups.", default=None)

@@ -57,7 +57,7 @@ class ImportAnswer:
     hosts: int = field("Hosts in the report.")
     findings: int = field("Findings in it.")
     severity_counts: dict[str, int] = field("Findings by severity.")
-    compliance_counts: dict[str, int] = field("Checks of an audit by result.")
+    compliance_counts: dict[str, int] = field("Compliance checks by result.")
     complete: bool = field("It could be read to its end.")
     problems: list[dict[str, Any]] = field("What could not be read.")
     notes: list[str] = field("Why it does not count everywhere.")

@@ -139,7 +139,7 @@ class StatusAnswer:
     partial: str | None = field("Why the results are those of a scan that ended early.")
     owed: list[str] = field("Scans still to be cleaned up on scanners that do not answer.")
     severity_counts: dict[str, int] | None = field("Findings by severity, when there are results.")
-    compliance_counts: dict[str, int] | None = field("Checks of an audit by result.")
+    compliance_counts: dict[str, int] | None = field("Compliance checks by result.")
     validation: dict[str, Any] | None = field("Verdict on logins, and warnings, with results.")
     next: str = field("What to do now.")
     untrusted: str = field("How to treat the texts.")

@@ -102,7 +102,7 @@ class PageAnswer:
     findings: list[dict[str, Any]] = field("The findings of this page, or their groups.")
     total: int = field("How many findings match the filters.")
     severity_counts: dict[str, int] = field("Those that match, by severity.")
-    compliance_counts: dict[str, int] = field("Checks of audits, in no severity, by result.")
+    compliance_counts: dict[str, int] = field("Compliance checks by result, not by severity.")
     next_cursor: str | None = field("For the next page; null at the end.")
     notes: list[str] = field("What was left out or cut, and how to narrow.")
     untrusted: str = field("How to treat the texts.")
@@ -121,7 +121,7 @@ class SummaryArgs(TaskArgs):
 class SummaryAnswer:
     task_id: str = field("The task.")
     summary: dict[str, Any] = field(
-        "hosts, findings, severity_counts, compliance_counts (checks of an audit by result, which "
+        "hosts, findings, severity_counts, compliance_counts (compliance checks by result, which "
         "are in no other count but findings), verdict, host_verdicts, warnings, "
         "top_findings, known_exploited, exploitable, top_hosts, families, problems. In rows, what "
         "is missing is empty or false. `left_out` "

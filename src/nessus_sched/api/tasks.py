@@ -108,7 +108,7 @@ class TaskRow:
     wait_reason: str | None = field("Why it waits.")
     partial: bool = field("The results are those of a scan that ended early.")
     severity_counts: dict[str, int] | None = field("When there are results.")
-    compliance_counts: dict[str, int] | None = field("Checks of an audit by result.")
+    compliance_counts: dict[str, int] | None = field("Compliance checks by result.")
 
 
 @attrs.frozen(kw_only=True)

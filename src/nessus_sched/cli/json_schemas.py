@@ -62,7 +62,7 @@ class EvidenceWritten:
     since: str = field("The beginning of the period.")
     until: str = field("Its end, not included.")
     rows: dict[str, int] = field("Rows of each file in it.")
-    checks: dict[str, int] = field("How many rows of each file of findings are checks of audits.")
+    checks: dict[str, int] = field("How many rows of each file of findings are compliance checks.")
     head: str = field("Head of the journal at the end of the period.")
     missing: list[str] = field("What retention has deleted, and such.")
 
@@ -112,9 +112,9 @@ class Summary:
     left_out, problem_counts, known_exploited, exploitable, top_hosts, families, scan."""
 
     hosts: int = field("Hosts in the report.")
-    findings: int = field("Everything in the report, checks of audits included.")
+    findings: int = field("Everything in the report, compliance checks included.")
     severity_counts: dict[str, int] = field("Findings by severity, worst first; no checks.")
-    compliance_counts: dict[str, int] = field("Checks of audits by result.")
+    compliance_counts: dict[str, int] = field("Compliance checks by result.")
     verdict: dict[str, Any] = field("credentialed, counts and more: did the logins work?")
     host_verdicts: list[dict[str, Any]] = field("The same by host, most urgent first.")
     problems: list[ReportProblem] = field("Problems of the document.")
@@ -128,9 +128,9 @@ class Imported:
     task_id: str = field("The task it is now.")
     name: str = field("What it is called.")
     hosts: int = field("Hosts in the report.")
-    findings: int = field("Everything in the report, checks of audits included.")
+    findings: int = field("Everything in the report, compliance checks included.")
     severity_counts: dict[str, int] = field("Findings by severity, worst first; no checks.")
-    compliance_counts: dict[str, int] = field("Checks of audits by result.")
+    compliance_counts: dict[str, int] = field("Compliance checks by result.")
     complete: bool = field("The document was complete.")
     problems: list[ReportProblem] = field("Problems of the document.")
     notes: list[str] = field("Why it does not count everywhere.")

@@ -57,7 +57,7 @@ class NoEvidence(Exception):
 
 @attrs.frozen(kw_only=True)
 class Written:
-    """What is in a pack: rows by table, and how many of those of findings are checks of audits.
+    """What is in a pack: rows by table, and how many of those of findings are compliance checks.
     `missing` says what is not there although it should be."""
 
     rows: Mapping[str, int]

@@ -98,7 +98,7 @@ def title(report: Report) -> str:
         if (counts := report.news.counts.get(change.value)) and sum(counts.values())
     ]
     found += [
-        f"{pluralize(report.news.checks[change.value], 'audit check')} {change}"
+        f"{pluralize(report.news.checks[change.value], 'compliance check')} {change}"
         for change in FINDINGS
         if report.news.checks.get(change.value)
     ]

@@ -58,7 +58,7 @@ def _sections(message: Message) -> Iterator[list[str]]:
         groups = [each for each in document.get("groups", ()) if each.get("change") == change]
         counts = dict((document.get("changes") or {}).get(change) or {})
         if checks := (document.get("compliance_changes") or {}).get(change):
-            counts["audit check" if checks == 1 else "audit checks"] = checks
+            counts["compliance check" if checks == 1 else "compliance checks"] = checks
         if groups or counts:
             yield list(_findings(heading, groups, counts, message.at))
     if tasks := document.get("tasks"):

@@ -1,4 +1,4 @@
-"""Checks of audits in words. Pure."""
+"""Compliance checks in words. Pure."""
 
 from __future__ import annotations
 

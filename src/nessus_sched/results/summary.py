@@ -53,7 +53,7 @@ def summarize(stream: BinaryIO, facts: ScanFacts | None = None) -> dict[str, Any
 
 class SummaryBuilder:
     """Builds the summary from a parser's events: a dict of JSON-compatible values with `hosts`,
-    `findings`, `severity_counts`, `compliance_counts` (checks of audits by result; `compliance` is
+    `findings`, `severity_counts`, `compliance_counts` (compliance checks by result; `compliance` is
     its old name), `verdict`, `host_verdicts`, `problems`, `warnings` and more (see `finish`).
     `findings` counts everything in the report, checks included; `severity_counts`, `top_findings`
     and `top_hosts` are without them. All texts are sanitized. `left_out` counts the entries that

@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 
 Key = tuple[str, int, int, int]
-"""Host, plugin, service, audit check."""
+"""Host, plugin, service, compliance check."""
 WORDS: Final = {-1: "unknown", 0: "info", 1: "low", 2: "medium", 3: "high", 4: "critical"}
 
 

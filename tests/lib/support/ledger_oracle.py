@@ -69,7 +69,7 @@ def enrich(connection: sqlite3.Connection, chance: random.Random, now: float) ->
             (service,),
         )
     connection.executemany("INSERT OR IGNORE INTO audit_checks VALUES (?, ?, ?)", CHECKS)
-    for check, *_ in CHECKS:  # and as checks of an audit
+    for check, *_ in CHECKS:  # and as compliance checks
         connection.execute(
             "INSERT OR IGNORE INTO entries SELECT machine, plugin, service, ?, state, reason,"
             " severity, first_severity, first_seen, last_seen, since, unverified_since, changed,"

@@ -64,7 +64,7 @@ class ChangesAnswer:
     scans: int = field("Scans entered since then; 0: nothing is known about changes.")
     counts: dict[str, dict[str, int]] = field("By change and severity, over all pages.")
     excepted: dict[str, int] = field("By change: how many of these have an exception.")
-    compliance_counts: dict[str, int] = field("Checks of audits, in no severity, by change.")
+    compliance_counts: dict[str, int] = field("Compliance checks by change, not by severity.")
     first_scans: int = field("How many of the new ones come from the first scan of their host.")
     unverified: dict[str, int] = field("The unverified ones by reason; they may still be there.")
     rows: list[dict[str, Any]] = field(

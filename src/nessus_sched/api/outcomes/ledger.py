@@ -60,7 +60,7 @@ class HostAnswer:
     labels: dict[str, str] = field("Its owner, site and criticality.")
     open: dict[str, int] = field("Its open findings by severity.")
     excepted: dict[str, int] = field("How many of these have an exception.")
-    compliance_counts: dict[str, int] = field("FAILED: checks of audits that did not pass.")
+    compliance_counts: dict[str, int] = field("FAILED: compliance checks that did not pass.")
     unverified: int = field("Listed findings that the latest scan could not confirm.")
     findings: list[dict[str, Any]] = field(f"Worst first: {FINDING}.")
     total: int = field("Findings that match.")

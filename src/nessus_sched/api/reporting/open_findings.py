@@ -26,7 +26,7 @@ NOT_EXCEPTED: Final = Condition(
 
 _CHECK: Final = Condition(field="compliance_check_name", op=Op.PRESENT)
 NO_CHECK: Final = Condition(field="compliance_check_name", op=Op.ABSENT)
-"""Checks of audits have no severity of their own: reports list them apart."""
+"""Compliance checks have no severity of their own: reports list them apart."""
 
 
 def _of_kind(kind: ExceptionKind) -> Condition:
@@ -42,7 +42,7 @@ _FAILED: Final = (NOT_EXCEPTED, _CHECK)
 class Finder:
     """Asks the ledger on behalf of a caller, about the hosts in a scope. Exceptions count until
     `now` (epoch seconds): `excepted` has the number of open findings by kind of exception, and
-    `checks` is how many checks of audits do not pass, which no other number has. To look at the
+    `checks` is how many compliance checks do not pass, which no other number has. To look at the
     exception of each finding takes a while, and is left out where there is none."""
 
     app: ReadApp
@@ -53,7 +53,7 @@ class Finder:
     checks: int = 0
 
     async def counted(self) -> Finder:
-        """With what is excepted, and the checks of audits."""
+        """With what is excepted, and compliance checks."""
         page = await self.page(fields=("host",), page_size=1)
         self = attrs.evolve(self, checks=sum(page.checks.values()))
         if not sum(page.excepted.values()):
@@ -86,7 +86,7 @@ class Finder:
 
     @property
     def serious(self) -> tuple[Condition, ...]:
-        """What is open from low up, after exceptions, without checks of audits."""
+        """What is open from low up, after exceptions, without compliance checks."""
         name = "effective_severity" if self._changed else "severity"
         apart = (NO_CHECK,) if self.checks else ()
         return (*self.not_excepted, *apart, Condition(field=name, op=Op.IN, value=SERIOUS))
@@ -126,11 +126,11 @@ class Finder:
         return found, total
 
     async def failed_checks(self, fields: tuple[str, ...], most: int) -> list[Mapping[str, Any]]:
-        """The first checks of audits that do not pass, without exceptions."""
+        """The first compliance checks that do not pass, without exceptions."""
         return (await self.rows(_FAILED, fields, most))[0] if self.checks else []
 
     async def failed_check_hosts(self) -> tuple[int, int]:
-        """How many checks of audits do not pass, without exceptions, and on how many hosts."""
+        """How many compliance checks do not pass, without exceptions, and on how many hosts."""
         if not self.checks:
             return 0, 0
         page = await self.page(*_FAILED, group_by=GroupBy.HOST, page_size=1)

@@ -114,7 +114,7 @@ def evidence_command(
     )
     if any(checks.values()):
         print_line(
-            f"Besides these, checks of audits: {checks['open.csv']} failed, {checks['fixed.csv']} "
+            f"Besides these, compliance checks: {checks['open.csv']} failed, {checks['fixed.csv']} "
             f"fixed, {checks['new.csv']} new"
         )
     print_line(f"period {Period(since=start, until=end, zone=loaded.calendar.time_zone).text}")

@@ -80,7 +80,7 @@ def _show(found: Mapping[str, Any]) -> None:
             ("scans", found["scans"]),
             *((change, _counted(counts)) for change, counts in found["counts"].items()),
             ("excepted", ", ".join(f"{n} {name}" for name, n in found["excepted"].items()) or None),
-            ("checks of audits", _counted(found["compliance_counts"])),
+            ("compliance checks", _counted(found["compliance_counts"])),
             ("first scans", found["first_scans"] or None),
             ("unverified by", _counted(found["unverified"])),
         ]

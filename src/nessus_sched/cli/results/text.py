@@ -198,7 +198,7 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
 
 
 def counted(page: Mapping[str, Any]) -> str:
-    """Findings by severity, and checks of audits by result."""
+    """Findings by severity, and compliance checks by result."""
     checks = checks_text(page["compliance_counts"])
     if checks is None:
         return counts(page["severity_counts"])

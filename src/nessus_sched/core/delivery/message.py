@@ -27,7 +27,7 @@ class Message:
 
     Keys of the document, left out where empty: `period` (`from`, `to`), `tasks`, `events` (each
     with `event`, `at`, `text` and more), `changes` (counts by change and severity),
-    `compliance_changes` (of checks of audits, by change), `groups` (what to do, worst first:
+    `compliance_changes` (of compliance checks, by change), `groups` (what to do, worst first:
     `change`, `plugin_id`, `plugin_name`, `compliance_check_name` if it is one, `severity`,
     `solution`, `cisa_kev`, `hosts` (how many), `where` (the first of them), `first_seen`),
     `baseline` (`hosts`, `severity_counts`), `tasks_left_out`, `events_left_out`,

@@ -47,7 +47,7 @@ _FIELDS: Final = (
     LedgerField(
         name="plugin_publication_date", kind=Kind.DATE, doc="When the check was published."
     ),
-    LedgerField(name="compliance_check_name", kind=Kind.TEXT, doc="The check of an audit."),
+    LedgerField(name="compliance_check_name", kind=Kind.TEXT, doc="The compliance check."),
     LedgerField(name="cve", kind=Kind.LIST, doc="CVEs."),
     LedgerField(name="cvss_score", kind=Kind.NUMBER, doc="Best known CVSS score."),
     LedgerField(name="cisa_kev", kind=Kind.FLAG, doc="Known to be exploited."),

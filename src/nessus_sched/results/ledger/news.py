@@ -49,12 +49,11 @@ class NewsGroup:
 class News:
     """What the scans changed, all together: a finding that came and went is not counted.
 
-    `counts` has the number of findings by change and severity, `checks` that of checks of audits by
-    change, which have no severity. `groups` are in the order in which
-    to look at them: new and resurfaced, then unverified, then fixed, each worst first. Findings
-    that an exception accepts or calls false are only counted, in `excepted`. The first scan of a
-    host changes nothing: it is counted in `baseline_hosts`, and what it found in
-    `baseline_counts` by severity."""
+    `counts` has the number of findings by change and severity, `checks` that of compliance checks
+    by change, which have no severity. `groups` are in the order in which to look at them: new and
+    resurfaced, then unverified, then fixed, each worst first. Findings that an exception accepts or
+    calls false are only counted, in `excepted`. The first scan of a host changes nothing: it is
+    counted in `baseline_hosts`, and what it found in `baseline_counts` by severity."""
 
     counts: Mapping[str, Mapping[str, int]] = attrs.field(factory=dict)
     groups: tuple[NewsGroup, ...] = ()

@@ -97,7 +97,7 @@ class Host:
     """A host in the ledger; times are epoch seconds. `tried_at` is the latest scan that it was a
     target of, `reported_at` the latest that reported it, `whole_at` the latest that scanned it to
     its end, `login_at` the latest with a login. `open` counts its open findings by severity,
-    without the checks of audits that did not pass: these are `failed_checks`."""
+    without compliance checks that did not pass: these are `failed_checks`."""
 
     name: str
     ip: str | None
@@ -148,7 +148,7 @@ class ChangeQuery:
 @attrs.frozen(kw_only=True)
 class ChangePage:
     """`counts` has, for each change, the number of findings by severity, over all pages, and
-    `excepted` how many of them have an exception; `checks` that of the checks of audits, which are
+    `excepted` how many of them have an exception; `checks` that of compliance checks, which are
     in no other number. `after` continues, None at the end.
     `first_scans` is how many of the new ones come from the first scan of their host."""
 
@@ -188,7 +188,7 @@ def is_clean(host: Host, *, now: float, recent: float) -> tuple[Clean, str]:
         doubts.append("its latest scan did not log in fully")
     if doubts:
         return Clean.UNKNOWN, f"nothing above info is open, but {'; '.join(doubts)}"
-    failed = pluralize(host.failed_checks, "audit check")
+    failed = pluralize(host.failed_checks, "compliance check")
     return (
         Clean.YES,
         "its latest scan was whole, recent and logged in, and nothing above info is open"

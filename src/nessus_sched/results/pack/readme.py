@@ -44,7 +44,7 @@ scans.csv        Each scan that ended in the period, or began in it and ended la
                  comes from: "journal" if the hash chain proves it; "task" for scans of older
                  releases, or "deleted" if those are gone; "ledger" for scans whose end is not in
                  the journal: only their time, hosts and logins are known. "findings" does not
-                 include the checks of audits; "checks_failed" counts those that did not pass.
+                 include compliance checks; "checks_failed" counts those that did not pass.
 scans.jsonl      The same in full, as JSON.
 unreached.csv    The addresses of each scan that were not reached, and why; at most 20 ranges each.
 logins.csv       How many hosts each login of a scan worked on, by the name of the credential.
@@ -52,7 +52,7 @@ open.csv         Findings that were open at the end of the period, as scans befo
                  "first_task_id" is the scan that first saw the finding, "exception" is the kind of
                  the exception that counted, and "exception_id" is its row in exceptions.csv.
                  "unverified" is the reason why the latest scans could not tell. Informational
-                 findings are left out. Rows with "compliance_check_name" are checks of audits that
+                 findings are left out. Rows with "compliance_check_name" are compliance checks that
                  did not pass; the manifest counts them as "open_checks", not by severity.
 fixed.csv        Findings that were fixed in the period and stayed fixed. "task_id" is the scan that
                  would have shown the finding and did not.

@@ -88,7 +88,7 @@ def scan_row(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _counts(results: Mapping[str, Any]) -> dict[str, int | None]:
-    """Findings without the checks of audits, and these: whatever does not pass has failed. Rows of
+    """Findings without compliance checks, and these: whatever does not pass has failed. Rows of
     older releases do not have them apart."""
     checks: Mapping[str, int] = results.get("compliance_counts") or {}
     every, passed = sum(checks.values()), checks.get("PASSED", 0)

@@ -29,7 +29,7 @@ OPEN = "open.csv"
 FORMAT = "nessus-sched evidence pack"
 VERSION = 2
 CHECKS_COUNTED = 1
-"""The version in which checks of audits were among the findings by severity."""
+"""The version in which compliance checks were among the findings by severity."""
 SEAL = b"sha256:"
 SEAL_SIZE = len(SEAL) + 64
 """The comment of the zip file: the SHA-256 of everything before it."""
@@ -326,7 +326,7 @@ def _check_open(files: Files, manifest: Any, checked: Checked) -> None:
         else:
             found[row["severity"]] = found.get(row["severity"], 0) + 1
     if apart and failed != manifest["open_checks"]:
-        checked.problem(f"{OPEN} does not have as many checks of audits as the manifest says")
+        checked.problem(f"{OPEN} does not have as many compliance checks as the manifest says")
     wanted = {name: count for name, count in manifest["open_by_severity"].items() if count}
     if found != wanted:
         checked.problem(f"{OPEN} does not have the counts by severity that the manifest has")

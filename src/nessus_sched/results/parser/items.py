@@ -51,7 +51,7 @@ _ATTRIBUTES: Final = {
 }
 
 COMPLIANCE_ELEMENTS: Final = frozenset(_COMPLIANCE) | {_FLAGGED}
-"""Elements of an audit check by local name, because `cm:` is often lost or misdeclared."""
+"""Elements of a compliance check by local name, because `cm:` is often lost or misdeclared."""
 
 
 class _Values:
@@ -198,7 +198,7 @@ def _may_be_old_style(plugin: Plugin) -> bool:
 
 
 def _compliance(pairs: Pairs, plugin: Plugin, values: _Values) -> ComplianceResult | None:
-    """The audit check, or None if the item is not one. Before Nessus 6 the name and result
+    """The compliance check, or None if the item is not one. Before Nessus 6 the name and result
     are only in the description, as `"name" : [FAILED]`; the severity does not show it."""
     said = _Values(values._complain)
     flagged = False

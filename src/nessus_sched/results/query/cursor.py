@@ -26,7 +26,7 @@ _CHECKS: Final = struct.Struct(">11I")
 @attrs.frozen(kw_only=True)
 class Cursor:
     """The last finding of a page: row `after` of the stored scan `scan`. `counts` has the
-    number of matching findings by severity, and `checks` those of the checks of audits among
+    number of matching findings by severity, and `checks` those of compliance checks among
     them, so that each page need not count again.
     `question` is the `fingerprint` of the query."""
 

@@ -33,7 +33,7 @@ TITLES: Final[Mapping[str, tuple[str, str]]] = {
 @attrs.frozen(kw_only=True)
 class Section:
     """Findings with one change, the first ones; `counts` are of all, by severity, but not of the
-    checks of audits among them, which have none."""
+    compliance checks among them, which have none."""
 
     change: str
     counts: Mapping[str, int]

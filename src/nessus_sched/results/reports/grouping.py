@@ -17,7 +17,7 @@ from nessus_sched.results.untrusted import clean_line
 NO_SOLUTION: Final = "No solution is known."
 NAME: Final = 160
 MOST_CHECKS: Final = 25
-"""Checks of audits that a page lists."""
+"""Compliance checks that a page lists."""
 CHECK_HOSTS: Final = 3
 """Hosts that are named for one of them."""
 SOLUTION: Final = 300
@@ -134,7 +134,7 @@ def summary(solution: str, found: Sequence[Found], period: Period) -> dict[str, 
 
 
 def checks(found: Sequence[Found], period: Period) -> dict[str, Any] | None:
-    """Checks of audits for a page, those on the most hosts first; None without any. They have no
+    """Compliance checks for a page, those on the most hosts first; None without any. They have no
     severity and no time limit, and their solution is that of the whole audit."""
     if not found:
         return None

@@ -44,7 +44,7 @@ class Facts:
     accepted or called false; `ended` tells whether the period ended before. `solutions` are
     groups of a search, `ages` the counts by severity for each of `AGES`. `logins` are the latest
     scans with each credential. `all_allowed`: `coverage` is that of all that may be scanned, of
-    which the scanning program may need a small part. `failed_checks` is how many checks of audits
+    which the scanning program may need a small part. `failed_checks` is how many compliance checks
     do not pass, which no other number has, and on how many hosts."""
 
     period: Period

@@ -1,4 +1,4 @@
-"""What entries refer to: plugins, audit checks and protocols of the scan that is applied."""
+"""What entries refer to: plugins, compliance checks and protocols of the scan that is applied."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nessus_sched.store.findings.sql import AUDIT_FILE, ScanRow
 
 SHOWN: Final = 1
 PASSED: Final = 2
-"""Outcomes of audit checks in a scan; 0, that of one with an error, proves nothing."""
+"""Outcomes of compliance checks in a scan; 0, that of one with an error, proves nothing."""
 
 _ABOUT: Final = (
     "CASE WHEN coalesce(compliance_check_id, '') <> '' THEN json_array(compliance_check_id)"

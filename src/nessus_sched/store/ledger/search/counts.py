@@ -58,7 +58,7 @@ def _by_indexes(connection: sqlite3.Connection, conditions: Conditions) -> dict[
 def count_excepted(
     connection: sqlite3.Connection, conditions: Conditions, source: Source, now: float
 ) -> Counts:
-    """How many of these findings have an exception, without checks of audits."""
+    """How many of these findings have an exception, without compliance checks."""
     source = excepted_source(source)
     clause = where(conditions, source)
     rows = connection.execute(
