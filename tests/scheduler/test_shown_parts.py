@@ -19,7 +19,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.ipc.peer import Peer
 from support.apps import app_of
-from support.fake_scanner import FakeScanner
+from support.fake_scanner import FakeScanner, unreachable
 from support.world import World, config_of, scanner_settings, virtual_now, world
 
 NETWORKS = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
@@ -110,3 +110,36 @@ async def test_the_journal_of_a_task_has_what_is_not_routine_of_its_parts(
         assert [row.event for row in of_parts if row.task_id == dead.task_id] == ["dead"]
         assert ROUTINE.isdisjoint(row.event for row in of_parts)
         assert [row.seq for row in answer.entries] == sorted(row.seq for row in answer.entries)
+
+
+async def test_a_task_without_running_parts_says_what_the_next_one_waits_for(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    elsewhere = ["192.0.3.0/24"]
+    async with three_scanners(tmp_path, a=NETWORKS, b=elsewhere, c=elsewhere) as (w, _):
+        task = await w.submit(*NETWORKS)
+        await w.until(task.task_id, TaskState.RUNNING)
+        w.context.pool.set_draining("a", True, w.context.now())
+        view = await w.queries.task(task.task_id)
+        assert (view.task.state, view.standing.wait_reason) == (TaskState.RUNNING, None)
+        await trio.sleep(3600)
+        view = await w.queries.task(task.task_id)
+        assert view.task.state is TaskState.RUNNING
+        assert view.standing.wait_reason is not None
+        assert "draining" in view.standing.wait_reason.text
+
+
+async def test_a_task_says_that_nobody_hears_of_one_of_its_parts(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    reach = {name: [network] for name, network in zip("abc", NETWORKS, strict=True)}
+    async with three_scanners(tmp_path, **reach) as (w, scanners):
+        task = await w.submit(*NETWORKS[:2])
+        await w.until(task.task_id, TaskState.RUNNING)
+        await trio.sleep(60)
+        scanners["b"].down = unreachable()
+        await trio.sleep(3600)
+        view = await w.queries.task(task.task_id)
+        assert view.task.state is TaskState.RUNNING
+        assert view.standing.wait_reason is not None
+        assert view.standing.wait_reason.text.startswith("no contact with scanner b for ")

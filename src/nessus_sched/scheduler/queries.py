@@ -18,6 +18,7 @@ from nessus_sched.core.targets.targets import printable
 from nessus_sched.core.task import RequestedState, Task
 from nessus_sched.core.task_store import TaskFilter, TaskPage, TaskReader
 from nessus_sched.scheduler.context import Context, Drain
+from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connection
 from nessus_sched.scheduler.errors import UnknownTask
 from nessus_sched.scheduler.fleet import Fleet
@@ -141,9 +142,7 @@ class TaskQueries(StoredTasks):
             return self._split_view(task, waits, reason, estimate, next_parts)
         run = self._fleet.active_task(task.task_id)
         if run is not None:
-            driver = self._fleet.drivers.get(run.task.scanner_instance or "")
-            contact = None if driver is None else driver.connection.no_contact
-            standing = QueueStatus(wait_reason=contact or _closed(run.task))
+            standing = QueueStatus(wait_reason=self._no_contact(run) or _closed(run.task))
             return TaskView(task=run.task, standing=standing, progress=run.progress)
         pool = self._context.pool
         if task.state in WAITS and task.desired is RequestedState.PAUSE:
@@ -154,6 +153,11 @@ class TaskQueries(StoredTasks):
         queue = pool.queue_of(task.task_id)
         standing = self._standing(waits, reason, estimate)
         return TaskView(task=attrs.evolve(task, scanner_instance=queue), standing=standing)
+
+    def _no_contact(self, run: ActiveTask) -> WaitReason | None:
+        """Since when the scanner of a running scan has not answered, if it does not."""
+        driver = self._fleet.drivers.get(run.task.scanner_instance or "")
+        return None if driver is None else driver.connection.no_contact
 
     def _standing(self, waits: str, reason: WaitReason, estimate: Estimate | None) -> QueueStatus:
         pool = self._context.pool
@@ -172,12 +176,17 @@ class TaskQueries(StoredTasks):
         estimate: Estimate | None,
         next_parts: bool,
     ) -> TaskView:
-        """A split task waits as its next part does, until one runs; with `next_parts` also then."""
+        """A split task waits as its next part does while none runs; with `next_parts` also then."""
         standing, split = QueueStatus(), self._fleet.splits.of(task.task_id)
+        runs = (
+            [] if split is None else list(filter(None, map(self._fleet.active_task, split.states)))
+        )
         if task.state is TaskState.QUEUED and task.desired is RequestedState.PAUSE:
             standing = QueueStatus(wait_reason=HELD)
-        elif (next_parts or task.state is TaskState.QUEUED) and reason is not None:
+        elif (next_parts or not runs) and reason is not None:
             standing = self._standing(waits, reason, estimate)
+        elif lost := next(filter(None, map(self._no_contact, runs)), None):
+            standing = QueueStatus(wait_reason=lost)
         assert task.split is not None
         if split is None:
             return TaskView(task=task, standing=standing, parts=task.split.states)
