@@ -61,7 +61,7 @@ def test_times_are_in_the_zone_that_was_asked_for(live: Live) -> None:
         (row, *_) = [found for line in rows(said) if (found := ROW.match(line))]
         due[zone] = row[1]
         begin = said.out.splitlines()[0]
-        assert re.fullmatch(r"\w{3} \d\d \d\d:\d\d to \w{3} \d\d \d\d:\d\d", begin)
+        assert re.fullmatch(r"\w{3} \d\d \d\d:\d\d to \w{3} \d\d \d\d:\d\d \(.+\)", begin)
     minutes = [int(at[:2]) * 60 + int(at[3:]) for at in due.values()]
     assert (minutes[1] - minutes[0]) % (24 * 60) == 5 * 60 + 30
 

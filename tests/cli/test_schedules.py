@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,6 +41,13 @@ def test_one_is_created_shown_and_changed(live: Live) -> None:
     assert "At 02:00 on Monday (Europe/Berlin)" in listed
     shown = live("schedules", "show", "weekly").out
     assert "after 9 tasks" in shown
+    options = ("--credential", "linux", "--kind", "trusted", "--retry-absent", "1")
+    rest = ("--every", "7d", "--retry-after", "30h")
+    assert live("schedules", "add", "logins", "192.0.2.9", *options, *rest).code == 0
+    logins = live("schedules", "show", "logins").out
+    assert re.search(r"^credential +linux$", logins, re.MULTILINE)
+    assert "up to 1, 1d 6h after each scan" in logins
+    live("schedules", "remove", "logins")
     assert "+0" in shown
     assert "skipped" in live("schedules", "skip", "weekly").out
     twice = asked(live, "schedules skip", "schedules", "skip", "weekly")["schedules"]
@@ -89,7 +97,7 @@ def test_a_scan_is_submitted_later(live: Live) -> None:
     soon = datetime.fromtimestamp(system_now() + 1, UTC).isoformat()
     words = ("192.0.2.33", "--at", soon, "--name", "later", "--retry-absent", "2", "--retry-after")
     made = asked(live, "schedules add", "submit", *words, "90m")
-    assert made["schedule"]["second_tries"] == "up to 2, 90 min after each scan"
+    assert made["schedule"]["second_tries"] == "up to 2, 1h 30m after each scan"
     assert made["schedule"]["status"] == "active"
     shown = (asked(live, "schedules show", "schedules", "show", "later") for _ in range(2000))
     found = next(each for each in shown if each["last"])
@@ -149,7 +157,7 @@ def test_a_file_of_schedules_is_applied_and_exported(live: Live, tmp_path: Path)
     applied = asked(live, "schedules apply", "schedules", "apply", str(file))
     assert [each["change"] for each in applied["schedules"]] == ["unchanged"] * 2
     shown = asked(live, "schedules show", "schedules", "show", "often")
-    assert shown["second_tries"] == "up to 3, 30 min after each scan"
+    assert shown["second_tries"] == "up to 3, 30m after each scan"
     exported = live("schedules", "export").out
     file.write_text(exported)
     applied = asked(live, "schedules apply", "schedules", "apply", str(file))

@@ -58,6 +58,18 @@ def test_what_has_one_solution_is_listed_below_it() -> None:
     ]
 
 
+def test_audit_checks_have_a_heading_of_their_own() -> None:
+    """The solution and severity of their plugin say nothing about them."""
+    group = full_document()["groups"][0] | {"where": ["a"], "hosts": 1, "solution": "n/a"}
+    groups = [group | {"compliance_check_name": name} for name in ("1.1 Passwords", "1.2 Firewall")]
+    assert plain_text(message({"groups": groups})).splitlines() == [
+        "New, to be fixed:",
+        "* Audit checks",
+        "  - 1.1 Passwords on a, first seen 20 d ago",
+        "  - 1.2 Firewall on a, first seen 20 d ago",
+    ]
+
+
 def test_no_changes_need_no_text() -> None:
     assert plain_text(message(title="Nothing has changed")) == ""
     period = {"period": full_document()["period"]}

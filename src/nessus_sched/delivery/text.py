@@ -26,6 +26,8 @@ _CHANGES: Final[Mapping[str, str]] = {
     "unverified": "Not seen, but not verified either",
     "fixed": "Fixed",
 }
+_AUDITS: Final = "Audit checks"
+"""Above those of audits, which have neither a severity nor a solution of their own."""
 _OUTCOMES: Final[Mapping[str, str]] = {
     "completed": "completed",
     "failed": "did not complete",
@@ -79,7 +81,8 @@ def _findings(
     yield f"{heading} ({told}):" if told else f"{heading}:"
     by_solution: dict[str, list[Mapping[str, Any]]] = {}
     for group in groups:
-        by_solution.setdefault(harmless(group.get("solution") or ""), []).append(group)
+        solution = _AUDITS if group.get("compliance_check_name") else group.get("solution") or ""
+        by_solution.setdefault(harmless(solution), []).append(group)
     for solution, same in by_solution.items():
         if solution:
             yield f"* {solution}"
@@ -94,8 +97,10 @@ def _finding(group: Mapping[str, Any], at: float) -> str:
     if more > 0:
         where += f" and {more} more" if shown else pluralize(more, "host")
     severity = str(group.get("severity", "")) + (", exploited" if group.get("cisa_kev") else "")
-    name = harmless(group.get("compliance_check_name") or group.get("plugin_name") or "?")
     age = _age(group.get("first_seen"), at)
+    if check := group.get("compliance_check_name"):
+        return f"{harmless(check)} on {where}{age}"
+    name = harmless(group.get("plugin_name") or "?")
     return f"{severity}: {name} (plugin {group.get('plugin_id')}) on {where}{age}"
 
 

@@ -50,6 +50,8 @@ class Plan:
         found = []
         if each.closed is not None:
             found.append(f"waits for {each.closed.text}")
+        if each.job.refused:
+            return f"will be refused: {each.job.refused}"
         if each.skipped:
             found.append("probably skipped, because another task of its schedule takes its place")
         elif each.never:

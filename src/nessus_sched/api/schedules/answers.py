@@ -14,6 +14,7 @@ from nessus_sched.api.schedules.definition import definition_of
 from nessus_sched.core.calendar.schedule import Firing, Schedule
 from nessus_sched.core.calendar.zones import zone_of
 from nessus_sched.core.fields import field
+from nessus_sched.core.text import duration
 
 NEXT = 5
 _TARGETS = 5
@@ -115,11 +116,11 @@ def _ends(schedule: Schedule) -> str | None:
 
 
 def _second_tries(schedule: Schedule) -> str | None:
-    """`up to 2, 240 min after each scan; 1 done (t-...), next at ...`."""
+    """`up to 2, 4h after each scan; 1 done (t-...), next at ...`."""
     rule, tries = schedule.retry_absent, schedule.tries
     if rule is None:
         return None
-    text = f"up to {rule.times}, {rule.after / 60:.0f} min after each scan"
+    text = f"up to {rule.times}, {duration(rule.after)} after each scan"
     if tries is None:
         return text
     done = f"{len(tries.tasks)} done" + (f" ({', '.join(tries.tasks)})" if tries.tasks else "")

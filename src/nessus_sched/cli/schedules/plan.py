@@ -48,7 +48,8 @@ def plan_command(within: float, config: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    print_line(f"{_time(found['begin'])} to {_time(found['until'])}")
+    zone = f"{_local(found['begin']):%Z}"
+    print_line(f"{_time(found['begin'])} to {_time(found['until'])} ({zone})")
     for line in timeline_lines(found, console().width):
         print_line(line)
     print_table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from nessus_sched.cli.client import DaemonApi, fetch_all
 from nessus_sched.cli.formatting import ago
 from nessus_sched.cli.output import print_fields, print_line, print_table
 from nessus_sched.core.clock import system_now
+from nessus_sched.results.untrusted import clean_line
 
 
 def every_schedule(connection: DaemonApi) -> dict[str, Any]:
@@ -53,6 +54,7 @@ def show_schedule(found: Mapping[str, Any]) -> None:
             ),
             ("kind", found["kind"]),
             ("targets", f"{targets}{more}"),
+            *_options((found["definition"] or {}).get("scan", {})),
             ("ends", found["ends"]),
             ("missed", found["missed"]),
             ("overlap", found["overlap"]),
@@ -65,6 +67,17 @@ def show_schedule(found: Mapping[str, Any]) -> None:
     if found["recent"]:
         print_line()
         show_firings(found["recent"])
+
+
+def _options(scan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The other options of the scan, where they are not the usual ones."""
+    for name, value in scan.items():
+        if name == "targets" or value in (None, "", [], {}):
+            continue
+        if isinstance(value, Mapping):
+            value = " ".join(f"{key}={setting}" for key, setting in value.items())
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield name.replace("_", " "), clean_line(shown)
 
 
 def show_firings(firings: Sequence[Mapping[str, Any]]) -> None:

@@ -51,6 +51,8 @@ class Job:
     overlap: Overlap | None = None
     deadline: float | None = None
     """When it is canceled (epoch seconds)."""
+    refused: str = ""
+    """Why it will not be accepted when it is due, by what is configured now."""
     key: str = ""
     """The same in all plans, whether it is a firing or already a task."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import attrs
 
@@ -68,7 +69,9 @@ def _job(pool: Pool, task: Task, sizes: PartSizes) -> Job:
     reach = list(pool.reach(entry))
     durations = {each: tuple(pool.durations.like(entry, each)) for each in reach}
     whole = request.split is Splitting.NEVER or request.scanner_instance is not None
-    groups = [] if whole else _groups(pool, task, entry)
+    groups, refused = ([], "") if whole else _groups(pool, task, entry)
+    if refused:
+        groups, reach, durations = [], [], {}
     total = sum(size for _, size in groups)
     by_reach: tuple[tuple[frozenset[str], int], ...] = ()
     if len(groups) > 1 or (groups and pace is not None and worth_splitting(total, pace, sizes)):
@@ -88,25 +91,34 @@ def _job(pool: Pool, task: Task, sizes: PartSizes) -> Job:
         uppers={each: pool.durations.upper(entry, each) for each in reach if scans == 1},
         scans=scans,
         groups=by_reach,
+        refused=refused,
         series="" if task.schedule is None else task.schedule.schedule_id,
     )
 
 
+_NAMED: Final = 3
+"""Targets that a reason names."""
 _Groups = Sequence[tuple[frozenset[str], int]]
 """Scanners, and how many targets they all reach or how many scans they can run."""
 
 
-def _groups(pool: Pool, task: Task, entry: QueueEntry) -> _Groups:
-    """The targets that are to be scanned, by the scanners that reach them."""
+def _groups(pool: Pool, task: Task, entry: QueueEntry) -> tuple[_Groups, str]:
+    """The targets that are to be scanned, by the scanners that reach them, and why that is not to
+    be, if so."""
     networks = pool.networks(entry.pool)
     if task.split is not None:
         left = [group for group in task.split.groups if group.size > group.cut]
         found = [(parts.reach_of(group, networks), group.size - group.cut) for group in left]
-        return [(scanners, size) for scanners, size in found if scanners]
+        return [(scanners, size) for scanners, size in found if scanners], ""
     if reach := pool.reach(entry):
-        return [(frozenset(reach), entry.packed.address_count)]
+        return [(frozenset(reach), entry.packed.address_count)], ""
     split, reached = parts.plan(entry.targets, {}, networks)
-    return [(reached[number], group.size) for number, group in enumerate(split.groups)]
+    groups = [(reached[number], group.size) for number, group in enumerate(split.groups)]
+    if split.unreachable and not (task.request.partial_ok and groups):
+        more = len(split.unreachable) - _NAMED
+        named = ", ".join(split.unreachable[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        return [], f"no scanner reaches {named}"
+    return groups, ""
 
 
 def _in_parts(
