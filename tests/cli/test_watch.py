@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -51,6 +52,26 @@ def test_the_end_of_an_audit_says_how_its_checks_went() -> None:
     ended = task(settled=True, **counts)
     assert watch.remark(ended) == "2 info; checks: 5 passed"
     assert watch.remark({**ended, "compliance_counts": None}) == "2 info"
+
+
+def test_what_is_left_is_counted_down_until_the_progress_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started = datetime(2026, 6, 1, tzinfo=UTC)
+    screen = Console(width=140, file=io.StringIO(), force_terminal=True, color_system=None)
+    monkeypatch.setattr(watch, "console", lambda: screen)
+    bars = watch.Bars()
+    for after, progress, left in (
+        (100, 50, "~1m 40s left"),
+        (140, 50, "~1m left"),
+        (240, 50, "running"),
+        (240, 60, "~2m 40s left"),
+        (250, 60, "~2m 30s left"),
+    ):
+        monkeypatch.setattr(watch, "system_now", lambda at=after: started.timestamp() + at)
+        bars.show(task(progress_percent=progress, entered={"running": started.isoformat()}))
+        (line,) = drawn(bars, screen)
+        assert line.rstrip().endswith(left)
 
 
 def part(number: int, **changed: Any) -> dict[str, Any]:

@@ -122,8 +122,8 @@ def interruptible() -> Iterator[None]:
         sys.exit(EXIT_INTERRUPTED)
 
 
-def remark(task: Mapping[str, Any]) -> str:
-    """Details besides the state."""
+def remark(task: Mapping[str, Any], left: float | None = None) -> str:
+    """Details besides the state; `left` is how many seconds a running scan still takes."""
     if task["settled"]:
         error = task["error"] or {}
         found = counts(task["severity_counts"]) if task["severity_counts"] else ""
@@ -139,8 +139,7 @@ def remark(task: Mapping[str, Any]) -> str:
         return clean_line(f"#{wait['queue_position']} of {wait['queue']}{start}", 200)
     if task["error"]:
         return clean_line(task["error"]["message"], 200)
-    left = time_left(task)
-    return "" if left is None else f"~{duration(left)} left"
+    return f"~{duration(left)} left" if left else ""
 
 
 def parts_text(parts: Mapping[str, int]) -> str:
@@ -162,6 +161,26 @@ def time_left(task: Mapping[str, Any]) -> float | None:
     if task["status"] != "running" or started is None or not progress:
         return None
     return (system_now() - started) * (100 - int(progress)) / int(progress)
+
+
+class Countdown:
+    """Seconds left of running scans, counted down while their progress does not change: it is
+    looked up on the scanner less often than it is shown, and the pace did not drop meanwhile."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, tuple[int, float]] = {}
+
+    def left(self, task: Mapping[str, Any]) -> float | None:
+        """None if unknown, or if more time has passed than was left."""
+        expected = time_left(task)
+        if expected is None:
+            return None
+        now, progress = system_now(), task["progress_percent"]
+        seen, end = self._ends.get(task["task_id"], (None, 0.0))
+        if seen != progress:
+            end = now + expected
+            self._ends[task["task_id"]] = progress, end
+        return end - now if end > now else None
 
 
 class Silence:
@@ -193,7 +212,8 @@ class Lines(Silence):
         self._said[task["task_id"]] = news
         percent = "" if progress is None else f" {progress} %"
         name = f"  {clean_line(task['name'], 60)}" if task["name"] else ""
-        print_line(f"{task['task_id']}  {task['status']}{percent}{name}  {remark(task)}".rstrip())
+        said = remark(task, time_left(task))
+        print_line(f"{task['task_id']}  {task['status']}{percent}{name}  {said}".rstrip())
         sys.stdout.flush()
 
 
@@ -232,6 +252,7 @@ class Bars(Silence):
             TextColumn("{task.fields[remark]}", markup=False, style="dim", table_column=last),
             console=shown_on,
         )
+        self._countdown = Countdown()
         self._bars: dict[str, TaskID] = {}
         self._places: dict[str, int] = {}
         self._parts: dict[str, list[str]] = {}
@@ -250,7 +271,8 @@ class Bars(Silence):
     def show(self, task: Mapping[str, Any], parts: Parts = ()) -> None:
         task_id = task["task_id"]
         place = self._places.setdefault(task_id, len(self._places))
-        self._draw(task, task_id, (place, 0), clean_line(task["name"], 30), remark(task))
+        said = remark(task, self._countdown.left(task))
+        self._draw(task, task_id, (place, 0), clean_line(task["name"], 30), said)
         for gone in set(self._parts.get(task_id, ())) - {part["task_id"] for part in parts}:
             bar = self._bars.pop(gone, None)
             if bar is not None:
