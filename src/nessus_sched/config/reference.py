@@ -32,8 +32,8 @@ Values may contain references, even in the middle of longer text:
 | `${credential:NAME}` | the same for a file in systemd's credentials directory |
 | `$$` | a dollar sign |
 
-In the place of a URL's user or password, as in `mailtos://me:${file:mail.secret}@mail.example.com`,
-a value is percent-encoded. Sequences such as `%40` in it are taken as already encoded.
+As the user or password of a URL, as in `mailtos://me:${file:mail.secret}@mail.example.com`, a value
+is percent-encoded automatically. Sequences such as `%40` in it are treated as already encoded.
 """
 
 _WORDS: Final[Mapping[Any, str]] = {
