@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from nessus_sched.daemon.lifecycle import obey_signals
 
@@ -30,6 +31,7 @@ async def test_a_reload_that_hangs_does_not_hold_up_the_stop() -> None:
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(obey_signals, stopped.append, reload)
+            await wait_all_tasks_blocked()  # else the signal ends the process
             os.kill(os.getpid(), signal.SIGHUP)
             await begun.wait()
             os.kill(os.getpid(), signal.SIGTERM)
@@ -47,6 +49,7 @@ async def test_of_many_reloads_that_are_asked_for_during_one_the_last_is_made() 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(obey_signals, lambda _name: None, reload)
+            await wait_all_tasks_blocked()
             os.kill(os.getpid(), signal.SIGHUP)
             await begun.wait()
             for _ in range(5):
