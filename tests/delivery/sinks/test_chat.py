@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -173,6 +175,18 @@ async def test_a_mail_server_that_is_down(mail: Mail) -> None:
     down = await failure_of(f"mailto://127.0.0.1:{port}?from=a@example.com&to=b@example.com")
     assert (str(broken), broken.kind) == ("the connection broke off", Failure.TRY_AGAIN)
     assert (str(down), down.kind) == ("connection refused", Failure.TRY_AGAIN)
+
+
+@pytest.mark.parametrize("number", [errno.EHOSTUNREACH, errno.ENETUNREACH])
+async def test_a_mail_server_that_no_route_leads_to(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    failed = await failure_of("mailto://192.0.2.25?from=a@example.com&to=b@example.com")
+    assert (str(failed), failed.kind) == ("the server cannot be reached", Failure.TRY_AGAIN)
 
 
 def slack_form(request: Request) -> None:

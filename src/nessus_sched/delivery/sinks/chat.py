@@ -45,6 +45,8 @@ _CAUSES: Final = (
     (re.compile(r"SMTP AUTH extension not supported"),
      Failure.HOLD, "the mail server offers no login"),
     (re.compile(r"Connection refused"), Failure.TRY_AGAIN, "connection refused"),
+    (re.compile(r"No route to host|Network is unreachable"),
+     Failure.TRY_AGAIN, "the server cannot be reached"),
     (re.compile(r"timed out|TimeoutError"), Failure.TRY_AGAIN, "no answer in time"),
     (re.compile(r"Connection (unexpectedly closed|aborted|reset)|RemoteDisconnected"),
      Failure.TRY_AGAIN, "the connection broke off"),
