@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from nessus_sched.cli import output, scanners
 from nessus_sched.cli.main import COMMANDS
 from nessus_sched.ipc import discovery
 from nessus_sched.sim.options import SimOptions
@@ -333,6 +334,20 @@ async def test_doctor_finds_what_is_wrong_with_a_scanner(tmp_path: Path) -> None
             assert trouble["scanner keys: license"]["status"] == "failed"
 
         await trio.to_thread.run_sync(with_simulator)
+
+
+def test_doctor_says_on_a_terminal_what_to_do_below_what_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = site(tmp_path, [])
+    for module in (output, scanners):
+        monkeypatch.setattr(module, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = typed("doctor", "-c", str(place.file), "--offline").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    (found,) = [at for at, line in enumerate(lines) if "not running" in line]
+    assert lines[found].split() == ["daemon", "warning", "not", "running"]
+    assert lines[found + 1].split()[:3] == ["->", "nessus-sched", "serve;"]
 
 
 def test_doctor_finds_a_sink_that_nobody_understands(tmp_path: Path) -> None:

@@ -12,8 +12,18 @@ import click
 from nessus_sched.cli.client import daemon, fetch_all
 from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.formatting import ago, when, with_command_names
+from nessus_sched.cli.layout import Table
 from nessus_sched.cli.options import daemon_option, json_option
-from nessus_sched.cli.output import print_json, print_line, print_note, print_table
+from nessus_sched.cli.output import (
+    STYLES,
+    console,
+    format_cell,
+    is_terminal,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+)
 from nessus_sched.core.clock import system_now
 
 PLAN: Final = """\
@@ -220,6 +230,17 @@ def templates_command(scanner: str | None, config: Path | None, as_json: bool) -
 
 
 def show_steps(steps: Sequence[Mapping[str, Any]]) -> None:
+    """On a terminal, what to do has a row of its own: most steps have none, and there is little
+    room beside what was found."""
+    if is_terminal():
+        rows = []
+        for each in steps:
+            rows.append([format_cell(each[key]) for key in ("check", "status", "message")])
+            if each["remedy"] is not None:
+                rows.append(["", "", format_cell(f"-> {_remedy(each)}")])
+        columns = ("check", "result", "found")
+        console().print(Table(columns, rows, title="", style_of=lambda text: STYLES.get(text, "")))
+        return
     print_table(
         ("check", "result", "found", "what to do"),
         [(each["check"], each["status"], each["message"], _remedy(each)) for each in steps],
