@@ -262,6 +262,10 @@ async def test_what_do_i_fix_first(desk: Desk) -> None:
         assert row["cisa_kev"] is any(BY_PLUGIN[plugin].exploited for _, plugin in wanted)
         oldest = min(desk.network.open[key].first for key in wanted)
         assert when(row["first_seen"]) == oldest
+        counts = Counter(WORDS[BY_PLUGIN[plugin].severity] for _, plugin in wanted)
+        assert row.get("severities", {row["severity"]: row["findings"]}) == counts
+        assert ("severities" in row) is (len(counts) > 1)
+        assert "excepted" not in row
     ranks = [(-WORDS.index(row["severity"]), not row["cisa_kev"]) for row in found["findings"]]
     assert ranks == sorted(ranks)
 

@@ -40,6 +40,9 @@ async def listed(args: Any, query: Query, read: Read) -> Page:
     to list findings, and they do not fit on a page, it has their plugins."""
     asked = (args.profile, args.group_by, *args.fields, *args.sort)
     named = {condition.field for condition in query.conditions}
+    if query.group_by is not None:
+        page = await read(query)
+        return attrs.evolve(page, rows=tuple(map(_told_once, page.rows)))
     if any(asked) or args.page_size != USUAL_ROWS or named & _PICKED:
         return texts_once(args, await read(query))
     return texts_once(args, await _overview(query, read))
@@ -76,6 +79,16 @@ def _short_group(row: Row) -> dict[str, Any]:
     if len(places) > _PLACES:
         short["where"] = [*places[:_PLACES], "…"]
     return short
+
+
+def _told_once(row: Row) -> dict[str, Any]:
+    """A group without what `severity` and `findings` say already, and without a count of none."""
+    all_alike = row.get("severities") == {row.get("severity"): row.get("findings")}
+    return {
+        name: value
+        for name, value in row.items()
+        if not (name == "severities" and all_alike) and not (name == "excepted" and not value)
+    }
 
 
 def texts_once(args: Any, page: Page) -> Page:
