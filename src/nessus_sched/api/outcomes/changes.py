@@ -31,7 +31,7 @@ _UNSEEN: Final = {
     Reason.HOST_DOWN: "the host did not answer the previous scan",
     Reason.HOST_CHANGED: "another machine has the address now",
     Reason.HOST_UNFINISHED: "the previous scan did not finish the host",
-    Reason.CHECK_NOT_RUN: "the previous audit did not have the check",
+    Reason.CHECK_NOT_RUN: "the previous scan did not run this audit check",
     Reason.PLUGIN_NOT_RUN: "the previous scan did not run the plugin",
     Reason.SETTINGS_WEAKER: "the previous scan was less thorough",
     Reason.LOGIN_FAILED: "the previous scan did not log in as well",

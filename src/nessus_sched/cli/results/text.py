@@ -169,7 +169,8 @@ def _is_telling(verdict: Mapping[str, Any]) -> bool:
 
 def _why(verdict: Mapping[str, Any]) -> str:
     signs = [
-        f"{sign['source']}: {sign['says']} {sign['where'] or ''}" for sign in verdict["evidence"]
+        f"{sign['source']}: {sign['says']} {sign['where'] or ''}".rstrip()
+        for sign in verdict["evidence"]
     ]
     return "; ".join([*verdict["reasons"], *signs][:2])
 

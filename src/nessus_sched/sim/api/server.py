@@ -46,7 +46,7 @@ def properties(call: Call) -> Response:
 
 def _details(call: Call) -> dict[str, Any]:
     nessus = call.nessus
-    plugin_set: str | None = time.strftime("%Y%m%d%H%M", time.gmtime(nessus.boot_time - _DAY))
+    plugin_set: str | None = time.strftime("%Y%m%d0000", time.gmtime(call.now - _DAY))
     version = plugin_set
     expires = int(nessus.boot_time) + _LICENSED_FOR
     if Refusal.LICENSE_EXPIRED in nessus.refuses:

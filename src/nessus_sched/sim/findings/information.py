@@ -24,7 +24,8 @@ def scan_information(order: ScanOrder, sight: Sight, login: Login, span: Span) -
     """The output in the format of Nessus 10."""
     conduct = order.conduct
     started = time.strftime("%Y/%m/%d %H:%M UTC", time.gmtime(span.start))
-    feed = time.strftime("%Y%m%d%H%M", time.gmtime(span.start - _FEED_AGE))
+    # Updated once a day: all hosts of a scan have the same plugins, unless midnight passes.
+    feed = time.strftime("%Y%m%d0000", time.gmtime(span.start - _FEED_AGE))
     scanners = ", ".join(sight.scanner_names)
     output = f"""Information about this scan :
 
