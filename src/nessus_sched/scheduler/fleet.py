@@ -96,7 +96,8 @@ class Fleet:
     async def apply(self, config: Config) -> None:
         """Applies a new configuration to what is running: scanners added, changed and
         removed, limits raised and lowered, no scan dropped. Waits until everything runs."""
-        await self._started.wait()
+        if not self._started.is_set():
+            await self._started.wait()
         self.context.config = config
         self.context.backlog.configure(config.limits)
         await configure_pool(self.context)
