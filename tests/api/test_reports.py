@@ -509,7 +509,7 @@ async def test_coverage_is_that_of_the_program_not_of_a_wide_allow_list(desk: De
     allowed = TargetSet(ranges=desk.app.config.targets.scope.allow.networks).address_count
     words = (await desk.page("management")).words
     assert f"Of {known} targets that a scan has ever finished, in the last 30 days." in words
-    assert f"{allowed - known:,} more may be scanned and never were." in words
+    assert f"{allowed - known:,} more may be scanned but never were." in words
     words = (await desk.page("management", targets=[NETWORK, "198.51.100.0/30"])).words
     assert f"Of {known + 4} targets, in the last 30 days." in words
     assert "never were" not in words

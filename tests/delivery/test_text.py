@@ -64,7 +64,7 @@ def test_audit_checks_have_a_heading_of_their_own() -> None:
     groups = [group | {"compliance_check_name": name} for name in ("1.1 Passwords", "1.2 Firewall")]
     assert plain_text(message({"groups": groups})).splitlines() == [
         "New, to be fixed:",
-        "* Audit checks",
+        "* Compliance checks",
         "  - 1.1 Passwords on a, first seen 20 d ago",
         "  - 1.2 Firewall on a, first seen 20 d ago",
     ]

@@ -26,7 +26,7 @@ _CHANGES: Final[Mapping[str, str]] = {
     "unverified": "Not seen, but not verified either",
     "fixed": "Fixed",
 }
-_AUDITS: Final = "Audit checks"
+_AUDITS: Final = "Compliance checks"
 """Above those of audits, which have neither a severity nor a solution of their own."""
 _OUTCOMES: Final[Mapping[str, str]] = {
     "completed": "completed",

@@ -173,7 +173,7 @@ class Schedules:
             nominal=schedule.pending,
             at=self._context.wall(),
             outcome=FiringOutcome.SKIPPED,
-            reason=f"the schedule was {done} while it waited for the task before to end",
+            reason=f"the schedule was {done} while it waited for the previous task to end",
         )
         after = attrs.evolve(schedule, pending=None).with_firing(firing)
         await self._save(after, entry, self._firing_entry(after, firing))

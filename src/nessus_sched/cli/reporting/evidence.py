@@ -114,8 +114,8 @@ def evidence_command(
     )
     if any(checks.values()):
         print_line(
-            f"Besides these, compliance checks: {checks['open.csv']} failed, {checks['fixed.csv']} "
-            f"fixed, {checks['new.csv']} new"
+            f"compliance checks, not counted above: {checks['open.csv']} failed, "
+            f"{checks['fixed.csv']} fixed, {checks['new.csv']} new"
         )
     print_line(f"period {Period(since=start, until=end, zone=loaded.calendar.time_zone).text}")
     print_line(f"journal head {written.head}")

@@ -130,7 +130,7 @@ def _deferred(state: PoolState, key: str) -> WaitReason:
         text = "others that waited for room in the same network go first"
         return WaitReason(code=WaitCode.BEHIND, text=text)
     when = local_text(until, state.timetable.zone) if until < math.inf else "the next change"
-    text = f"there seemed to be no time for it; that is looked at again at {when}"
+    text = f"there seemed to be no time for it; this is checked again at {when}"
     return WaitReason(code=WaitCode.WINDOW, text=text)
 
 

@@ -184,7 +184,7 @@ def _coverage(facts: Facts) -> dict[str, Any]:
     if doubts:
         text += f" Of those scanned, {' and '.join(doubts)}."
     if facts.all_allowed and never:
-        text += f" {number(never)} more may be scanned and never were."
+        text += f" {number(never)} more may be scanned but never were."
     return {"chart": charts.shares(parts), "text": text}
 
 
@@ -212,8 +212,8 @@ def _checks(failed: int, hosts: int) -> str | None:
     if not failed:
         return None
     return (
-        f"Audits: {pluralize(failed, 'check')} failed on {pluralize(hosts, 'host')}, which are in "
-        "no number above."
+        f"Audits: {pluralize(failed, 'check')} failed on {pluralize(hosts, 'host')}, which are not "
+        "counted above."
     )
 
 

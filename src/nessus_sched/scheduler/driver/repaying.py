@@ -82,7 +82,7 @@ async def _confirm_gone(debt: Debt, connection: Connection, scan_id: int) -> Non
     if debt.failures >= TRIES:
         await connection.debts.close(debt, "owed_scan_gone")
     else:
-        _later(debt, connection, "the scanner shows its scan and does not list it")
+        _later(debt, connection, "the scanner shows its scan but does not list it")
 
 
 async def _failed(debt: Debt, connection: Connection, error: ScannerError, *, listed: bool) -> None:
