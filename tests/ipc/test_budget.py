@@ -13,7 +13,16 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.ipc.budget import PATIENCE, REQUEST, Budget, LimitReached
+from nessus_sched.api.tools import ALL_TOOLS, OPERATORS
+from nessus_sched.ipc.budget import (
+    MEMORY,
+    PATIENCE,
+    REQUEST,
+    SHARE,
+    Budget,
+    LimitReached,
+    Ticket,
+)
 from nessus_sched.ipc.listener import IDLE, Connections, Guest
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.mcp.transport import Limits
@@ -50,6 +59,20 @@ def test_shares_and_the_reserve(wanted: list[tuple[int, int]]) -> None:
         shared.release(uid, amount)
     assert shared.used == shared.used_by(ALICE) == 0
     assert shared.fits(os.getuid(), 80)
+
+
+async def test_a_large_answer_is_within_the_reach_of_every_user() -> None:
+    """By default, and with any limit if the user asks for nothing else meanwhile."""
+    for tool in (*ALL_TOOLS, *OPERATORS):
+        assert tool.answer_memory + 2 * REQUEST <= MEMORY // SHARE, tool.name
+    for uid, most in ((ALICE, 40), (ROOT, 80)):
+        shared = budget(80)
+        ticket = Ticket(peer=peer(uid), memory=shared)
+        await ticket.charge(10)
+        await ticket.charge(1000)
+        assert (ticket.charged, shared.used) == (most, most)
+        ticket.release()
+        assert shared.used == 0
 
 
 async def test_who_waits_for_room_gets_it_or_is_told_which_limit(autojump_clock: Any) -> None:

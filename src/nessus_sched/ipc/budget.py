@@ -103,8 +103,12 @@ class Budget:
             f"the operator can raise {self.key}"
         )
 
+    def share_of(self, uid: int | None) -> int:
+        """The most that a user ever gets."""
+        return self.limit if privileged(uid) else self.limit // SHARE
+
     def within_share(self, uid: int | None, amount: int) -> bool:
-        return privileged(uid) or self._by_user[uid] + amount <= self.limit // SHARE
+        return privileged(uid) or self._by_user[uid] + amount <= self.share_of(uid)
 
 
 def privileged(uid: int | None) -> bool:
@@ -121,7 +125,10 @@ class Ticket:
     charged: int = 0
 
     async def charge(self, amount: int) -> None:
-        """Raises `LimitReached` if there is no memory, even after waiting."""
+        """Raises `LimitReached` if there is no memory, even after waiting. A request that may take
+        more than its user ever gets is charged all of that: then it waits for the user's others,
+        and is not refused for its size."""
+        amount = min(amount, max(self.memory.share_of(self.peer.uid) - self.charged, 0))
         await self.memory.acquire(self.peer.uid, amount)
         self.charged += amount
 

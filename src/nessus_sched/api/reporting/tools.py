@@ -15,7 +15,7 @@ from nessus_sched.core.fields import field
 from nessus_sched.core.text import size
 from nessus_sched.results.reports.period import Last
 
-MEMORY: Final = 64 * 2**20
+MEMORY: Final = 40 * 2**20
 """Bytes that a report takes, as findings and as text."""
 WITHIN: Final = 300.0
 """Seconds in which it is made."""
