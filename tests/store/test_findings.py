@@ -23,6 +23,7 @@ from nessus_sched.results.model import Finding, HostEnd, HostReport, Plugin, sev
 from nessus_sched.results.parser.reader import Event, Reader
 from nessus_sched.results.query.input import read_query
 from nessus_sched.results.query.model import BadQuery, SearchScope
+from nessus_sched.store.findings import import_report
 from nessus_sched.store.findings.reader import open_findings_offline
 from nessus_sched.store.findings.store import FindingsStore, open_findings
 from support.made_findings import make_report
@@ -144,6 +145,33 @@ async def test_a_cancelled_import_ends_soon_and_changes_nothing(store: FindingsS
         nursery.cancel_scope.cancel()
     with pytest.raises(NoFindings):
         await store.page("t", EVERYTHING)
+
+
+async def test_a_cancelled_import_ends_soon_in_a_long_statement_too(
+    store: FindingsStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = (
+        "WITH RECURSIVE c AS (SELECT began(:first) AS n UNION ALL SELECT n + 1 FROM c)"
+        " SELECT count(*) FROM c"
+    )
+    begun = trio.Event()
+
+    def began(number: int) -> int:
+        trio.from_thread.run_sync(begun.set)
+        return number
+
+    store._writer.create_function("began", 1, began)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            monkeypatch.setattr(import_report, "_PLACE", endless)
+            nursery.start_soon(lambda: store.put("t", report(("a", PLUGIN, 80, 3)), at=0.0))
+            await begun.wait()
+            nursery.cancel_scope.cancel()
+    monkeypatch.undo()
+    with pytest.raises(NoFindings):
+        await store.page("t", EVERYTHING)
+    await store.put("t", report(("a", PLUGIN, 80, 3)), at=1.0)
+    assert await total(store, "t") == 1
 
 
 @pytest.mark.slow

@@ -125,13 +125,16 @@ class Reports:
 
     async def with_reports(self) -> Mapping[str, float]:
         """The tasks and parts of which a report is kept, and when the latest was stored."""
-        return await trio.to_thread.run_sync(self.exports.latest)
+        return await trio.to_thread.run_sync(self.exports.latest, abandon_on_cancel=True)
 
     async def restore(self, task: Task) -> bool:
         """Stores the findings of a task, which were deleted, again from the reports that are kept
         of it; False if there are none, or damaged ones."""
         try:
-            paths = await trio.to_thread.run_sync(self.exports.files, task.task_id)
+            # A report that has to be fetched first may be large, and its database silent.
+            paths = await trio.to_thread.run_sync(
+                self.exports.files, task.task_id, abandon_on_cancel=True
+            )
         except NoExport:
             return False
         except BadExportFile as error:

@@ -43,6 +43,9 @@ _KEEP: Final = 2048
 twice, which only costs space; plugins are looked up in the database."""
 _KEEP_TEXT: Final = 2000
 """Longer outputs are not deduplicated."""
+_STEPS: Final = 200_000
+"""Instructions of SQLite between two looks for a cancellation, some milliseconds: the statements at
+the end of a large report take many seconds."""
 
 _STAGE: Final = """
 CREATE TEMP TABLE staged (
@@ -94,12 +97,17 @@ def import_events(
     now and then and may raise to abort. `coverage` is called after the last event; without it
     the scan's coverage is unknown. `sent` are the credentials of the scan."""
     connection.execute("BEGIN IMMEDIATE")
+    connection.set_progress_handler(check, _STEPS)  # a statement ends if it raises
     try:
         scan, first, imported = _import(connection, task_id, events, at=at, check=check, sent=sent)
         if coverage is not None:
             store_coverage(connection, scan, first, coverage())
         connection.execute("COMMIT")
+    except sqlite3.OperationalError:
+        check()
+        raise
     finally:
+        connection.set_progress_handler(None, 0)
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         connection.execute(_UNSTAGE)
