@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
 import attrs
+import pytest
 import trio
 
 from nessus_sched.config.ledger import LedgerSettings
@@ -17,6 +19,7 @@ from nessus_sched.core.task import Task
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.daemon.storage.findings_keeper import RETRY, FindingsKeeper
+from nessus_sched.daemon.storage.stored_findings import StoredFindings
 from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.store.executor import Inline
 from nessus_sched.store.exports import BadExportFile, ExportStore
@@ -83,20 +86,21 @@ class Machine:
                 exceptions=Exceptions(bare_context(tasks, lambda: self.now)), findings=findings,
                 reports=reports,
             )  # fmt: skip
-            finder = FindingsKeeper(
-                reports=reports, findings=findings, ledger=ledger, tasks=tasks,
-                expired=lambda: self.kept_since, wake=keeper.wake, shared=self.shared,
+            stored = StoredFindings(
+                reports=reports, findings=findings, tasks=tasks,
+                expired=lambda: self.kept_since, shared=self.shared,
             )  # fmt: skip
+            finder = FindingsKeeper(stored=stored, ledger=ledger, wake=keeper.wake, began=self.now)
             keeper.prepare = finder.prepare
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(keeper.run)
                 await finder.run()
                 await keeper.settled()
                 nursery.cancel_scope.cancel()
-            stored = dict(await findings.imports())
+            found = dict(await findings.imports())
         await ledger.aclose()
         await findings.aclose()
-        return stored
+        return found
 
     def ledger(self, sql: str) -> list[tuple[object, ...]]:
         with closing(sqlite3.connect(self.path / "ledger.db")) as connection:
@@ -219,6 +223,24 @@ async def test_a_task_that_is_deleted_meanwhile_leaves_no_findings(tmp_path: Pat
     assert set(await here.run()) == {left.task_id}
 
 
+async def test_findings_of_tasks_that_another_machine_deleted_go(tmp_path: Path) -> None:
+    here = Machine(tmp_path)
+    gone, left, reportless = [await here.scanned(order, day=order) for order in (1, 2, 3)]
+    await here.run()
+    async with TaskStore.open(tmp_path, now=lambda: START) as tasks:
+        await tasks.purge_tasks([gone.task_id], at=NOW)
+    here.exports().delete([gone.task_id, reportless.task_id])
+    findings = await open_findings(tmp_path / "findings.db", Inline())
+    await findings.put("t-imported", iter(()), at=NOW)  # its task is stored later
+    await findings.aclose()
+    here.shared = False
+    assert gone.task_id in await here.run()
+    here.shared = True
+    assert set(await here.run()) == {left.task_id, reportless.task_id, "t-imported"}
+    here.kept_since = NOW  # housekeeping deletes these; the ledger may be about to read them
+    assert set(await here.run()) == {left.task_id, reportless.task_id, "t-imported"}
+
+
 async def test_a_database_that_is_away_is_asked_again(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -233,3 +255,23 @@ async def test_parts_are_read_with_the_whole(tmp_path: Path) -> None:
     here = Machine(tmp_path)
     task = await here.scanned(1, day=1, report="-1")
     assert set(await here.run()) == {task.task_id}
+
+
+@pytest.mark.parametrize("times", [(START + 5, START - 5), (START - 5, START + 5)])
+async def test_the_latest_report_of_all_parts_counts(
+    tmp_path: Path, times: tuple[float, float]
+) -> None:
+    findings = await open_findings(tmp_path / "findings.db", Inline())
+    await findings.put("t-5fk3m97k3m9pqr", iter(()), at=START)
+    names = ("t-5fk3m97k3m9pqr-1", "t-5fk3m97k3m9pqr-2")
+    exports = ExportStore(tmp_path)
+    for name, at in zip(names, times, strict=True):
+        exports.write(name, BytesIO(b""))
+        os.utime(tmp_path / f"{name}.nessus.gz", (at, at))
+    async with TaskStore.open(tmp_path, now=lambda: START) as tasks:
+        stored = StoredFindings(
+            reports=Reports(findings, exports, lambda: NOW), findings=findings, tasks=tasks,
+            expired=lambda: 0.0, shared=True,
+        )  # fmt: skip
+        assert await stored.missing() == ["t-5fk3m97k3m9pqr"]
+    await findings.aclose()

@@ -41,6 +41,7 @@ from nessus_sched.daemon.storage.places import (
     refuse_newer,
     set_aside,
 )
+from nessus_sched.daemon.storage.stored_findings import StoredFindings
 from nessus_sched.daemon.system import System
 from nessus_sched.delivery.lanes import Lanes
 from nessus_sched.delivery.router import Router
@@ -286,14 +287,15 @@ async def _ledger(
 
 
 def _findings_keeper(context: Context, reports: Reports, keeper: LedgerKeeper) -> FindingsKeeper:
-    found = FindingsKeeper(
+    stored = StoredFindings(
         reports=reports,
         findings=reports.findings,
-        ledger=keeper.ledger,
         tasks=context.store,
         expired=lambda: context.expired(context.config.retention.findings),
-        wake=keeper.wake,
         shared=context.config.store is not None,
+    )
+    found = FindingsKeeper(
+        stored=stored, ledger=keeper.ledger, wake=keeper.wake, began=context.wall()
     )
     keeper.prepare = found.prepare
     return found

@@ -307,9 +307,10 @@ def _same(one: Sequence[FindingException], other: Sequence[FindingException]) ->
     ]
 
 
-def wholes(task_id: str) -> tuple[str, str]:
+def wholes(task_id: str) -> tuple[str, ...]:
     """A task, and the one that it is a part of if it is a part (`core.ids.part_id`)."""
-    return task_id, task_id.rpartition("-")[0]
+    whole, _, number = task_id.rpartition("-")
+    return (task_id, whole) if number.isdecimal() and len(whole) > 1 else (task_id,)
 
 
 def ended(task: Task) -> bool:

@@ -7,7 +7,7 @@ order of time; only then are scans entered in it. The others follow in the backg
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -15,11 +15,8 @@ import structlog
 import trio
 
 from nessus_sched.core.store_errors import StoreUnavailable
-from nessus_sched.core.task import Task
-from nessus_sched.core.task_store import TaskReader
-from nessus_sched.daemon.ledger_keeper import ended, wholes
-from nessus_sched.results.findings_port import FindingsStore
-from nessus_sched.results.ledger.port import KeptReports, Ledger
+from nessus_sched.daemon.storage.stored_findings import StoredFindings
+from nessus_sched.results.ledger.port import Ledger
 from nessus_sched.telemetry import events
 
 log = structlog.get_logger("daemon")
@@ -30,17 +27,12 @@ RETRY: Final = 15.0
 
 @attrs.define(kw_only=True, eq=False)
 class FindingsKeeper:
-    """`expired` gives the time before which findings are not kept (epoch seconds). `shared`: other
-    machines store reports, too, so what was read here may be of an earlier attempt."""
-
-    reports: KeptReports
-    findings: FindingsStore
+    stored: StoredFindings
     ledger: Ledger
-    tasks: TaskReader
-    expired: Callable[[], float]
     wake: Callable[[], None]
     """There may be scans to enter in the ledger."""
-    shared: bool = False
+    began: float
+    """When this daemon began (epoch seconds). An import stores findings before their task."""
     _prepared: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     async def prepare(self) -> None:
@@ -55,33 +47,15 @@ class FindingsKeeper:
 
     async def _read_unentered(self) -> None:
         applied = (await self.ledger.scans()).applied
-        for task in await self._kept(await self._missing() - applied):
-            await self._read(task)
+        for task_id in await self.stored.missing(besides=applied):
+            await self.stored.read(task_id)
 
     async def _read_others(self) -> None:
-        for task in sorted(await self._kept(await self._missing()), key=_at, reverse=True):
-            await self._read(task)
-            self.wake()
-
-    async def _missing(self) -> frozenset[str]:
-        """Tasks that have reports, but not their findings."""
-        stored, read = await self.reports.with_reports(), await self.findings.imports()
-        missing: set[str] = set()
-        for name, at in stored.items():
-            for task_id in wholes(name):
-                if task_id not in read or (self.shared and read[task_id] < at):
-                    missing.add(task_id)
-        return frozenset(missing)
-
-    async def _kept(self, task_ids: Collection[str]) -> list[Task]:
-        found = [await self.tasks.get(task_id) for task_id in task_ids]
-        since = self.expired()
-        return [each for each in found if each is not None and ended(each) and _at(each) >= since]
-
-    async def _read(self, task: Task) -> None:
-        await self.reports.restore(task)
-        if await self.tasks.get(task.task_id) is None:  # deleted in the meantime
-            await self.findings.delete(task.task_id)
+        for task_id in await self.stored.missing():
+            if await self.stored.read(task_id):
+                self.wake()
+        if self.stored.shared:
+            await self.stored.forget_deleted(before=self.began)
 
     async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -90,7 +64,3 @@ class FindingsKeeper:
             except StoreUnavailable as error:
                 log.warning(events.FINDINGS_NOT_READ, reason=str(error))
                 await trio.sleep(RETRY)
-
-
-def _at(task: Task) -> float:
-    return task.entered[task.state]
