@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sqlite3
 import stat
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import trio
 
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.serve import RunningSim
+from nessus_sched.store.findings.schema import SCHEMA
 from support import postgres
 from support.processes import Site, client, daemon, scanner_yaml, settled, simulators, site
 
@@ -135,6 +138,60 @@ async def test_a_second_daemon_waits_answers_reads_and_takes_over(
         assert "ok:" in await run(two, "journal", "verify")
 
 
+def imported(place: Site) -> dict[str, int]:
+    """The tasks whose findings are on this machine; importing again changes the number."""
+    path = Path(place.config["state_directory"]) / "findings.db"
+    with closing(sqlite3.connect(path)) as connection:
+        return dict(connection.execute("SELECT task_id, scan FROM scans WHERE ready"))
+
+
+async def test_results_are_read_while_it_waits_and_are_there_when_it_leads(
+    tmp_path: Path, cluster: postgres.Cluster
+) -> None:
+    url = cluster.url(cluster.database().rsplit("=", 1)[1])
+    async with simulators(SimOptions(seed=3, scans_take=0.2, export_takes=0.05)) as (sim,):
+        one, two = (machine(tmp_path, each, sim, url) for each in "ab")
+        async with daemon(one) as leader:
+            async with client(one, "--no-start") as tools:
+                tasks = [
+                    (await tools.call("submit_scan", targets=[f"192.0.2.{number}"]))["task_id"]
+                    for number in (1, 2, 3)
+                ]
+                for task_id in tasks:
+                    assert (await settled(tools, task_id))["status"] == "completed"
+                expected = await tools.call("get_scan_results", task_id=tasks[0], profile="full")
+            async with daemon(two, waits=True), client(two, "--no-start") as waiter:
+
+                async def all_read() -> bool:
+                    found = (await asked(two, "health")).json()["components"]["findings"]
+                    return "reports are read as of" in found["reason"]
+
+                await until(all_read)
+                before = imported(two)
+                assert before.keys() == set(tasks)
+                shown = await waiter.call("get_scan_results", task_id=tasks[0], profile="full")
+                assert "This daemon is on standby" in shown["notes"][0]
+                assert without_ledger(shown) == without_ledger(expected)
+                listed = await run(two, "results", "show", tasks[1])
+                assert "192.0.2.2" in listed
+                leader.send_signal(signal.SIGKILL)
+                assert await leads(two) < TAKE_OVER
+                again = await waiter.call("get_scan_results", task_id=tasks[0], profile="full")
+                assert without_ledger(again) == without_ledger(expected)
+                assert "This daemon is on standby" not in str(again["notes"])
+                new = await waiter.call("submit_scan", targets=["192.0.2.4"])
+                assert (await settled(waiter, new["task_id"]))["status"] == "completed"
+                assert {**before, new["task_id"]: imported(two)[new["task_id"]]} == imported(two)
+
+
+def without_ledger(page: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows without what the ledger knows, of which a copy may lack the latest scan."""
+    return [
+        {name: row[name] for name in ("host", "port", "plugin_id", "severity")}
+        for row in page["findings"]
+    ]
+
+
 async def test_a_stopped_leader_is_replaced_and_ends_when_it_wakes(
     tmp_path: Path, cluster: postgres.Cluster
 ) -> None:
@@ -221,6 +278,15 @@ async def test_another_configuration_neither_waits_nor_leads(
             assert "Traceback" not in said
             two.config["targets"] = one.config["targets"]
             two.write()
+            # It could not lead, so it does not wait either.
+            findings = Path(two.config["state_directory"]) / "findings.db"
+            with closing(sqlite3.connect(findings)) as connection:
+                connection.executescript(
+                    f"PRAGMA application_id = {SCHEMA.application_id};"
+                    f"PRAGMA user_version = {SCHEMA.version + 1};"
+                )
+            assert "newer" in await run(two, "serve", code=78)
+            findings.unlink()
             async with daemon(two, waits=True) as process:
                 one.config["targets"] = {"allow": ["198.51.100.0/24"]}
                 one.write()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,6 +129,24 @@ def test_damage_is_noticed_and_the_file_stays(machines: Machines) -> None:
     with pytest.raises(StoreUnavailable, match="is damaged"):
         second.catch_up()
     assert lines(there) == [(1, "mine")]
+
+
+def test_the_file_is_not_replaced_while_somebody_reads_it(machines: Machines) -> None:
+    mirror, path = machines.new()
+    with closing(open_writer(path, SCHEMA)) as book:
+        book.execute("INSERT INTO line VALUES (1, 'pushed')")
+        mirror.push()
+    second, there = machines.new()
+    with closing(open_writer(there, SCHEMA)) as book:
+        book.execute("INSERT INTO line VALUES (1, 'mine')")
+    with ThreadPoolExecutor(1) as threads:
+        with second.guard:
+            replaced = threads.submit(second.catch_up)
+            with pytest.raises(TimeoutError):
+                replaced.result(timeout=1.0)
+            assert lines(there) == [(1, "mine")]
+        assert replaced.result(timeout=10.0)
+    assert lines(there) == [(1, "pushed")]
 
 
 def test_a_machine_goes_on_with_its_own_file_if_nobody_pushed_since(machines: Machines) -> None:

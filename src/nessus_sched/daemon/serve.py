@@ -72,8 +72,16 @@ from nessus_sched.daemon.servers import (
     serve_stdio,
 )
 from nessus_sched.daemon.standby.identity import identity
+from nessus_sched.daemon.standby.results import FollowedResults
 from nessus_sched.daemon.standby.standing_by import Standby
-from nessus_sched.daemon.storage.places import candidate_of, engine_of, mirror_of
+from nessus_sched.daemon.storage.places import (
+    candidate_of,
+    copied_ledger,
+    engine_of,
+    exports_of,
+    mirror_of,
+    refuse_newer,
+)
 from nessus_sched.daemon.system import System
 from nessus_sched.store.lock import hold_state_directory
 from nessus_sched.store.tasks.engine import Engine
@@ -144,18 +152,27 @@ async def _wait_to_lead(
         return config
     candidate.daemon = identity(config, options.config_file, options.environ)
     candidate.accepts_any = options.accept_configuration
+    mirror = mirror_of(config, engine)
     standby = Standby(
         config=config,
         file=options.config_file,
         environ=options.environ,
         engine=engine,
         candidate=candidate,
-        mirror=mirror_of(config, engine),
+        mirror=mirror,
         metrics=metrics,
         notifier=notifier,
         logs=logs,
         waits=not (options.stdio or options.on_demand),
     )
+    if mirror is not None:
+        await trio.to_thread.run_sync(refuse_newer, config.state_directory)
+        standby.results = FollowedResults(
+            directory=config.state_directory,
+            exports=exports_of(config),
+            ledger=copied_ledger(config, mirror),
+            kept=lambda: standby.config.retention.findings,
+        )
     return standby.config if await standby.run() else None
 
 

@@ -22,17 +22,21 @@ class Executor(Protocol):
 
 
 class InThreads:
-    """One thread for writing, a few for reading."""
+    """One thread for writing, a few for reading. `abandons`: who reads does not wait for the thread
+    when canceled."""
 
-    def __init__(self, readers: int = 4) -> None:
+    def __init__(self, readers: int = 4, *, abandons: bool = False) -> None:
         self._writing = trio.CapacityLimiter(1)
         self._reading = trio.CapacityLimiter(readers)
+        self._abandons = abandons
 
     async def write(self, work: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(work, limiter=self._writing)
 
     async def read(self, work: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(work, limiter=self._reading)
+        return await trio.to_thread.run_sync(
+            work, limiter=self._reading, abandon_on_cancel=self._abandons
+        )
 
 
 class Inline:

@@ -74,12 +74,17 @@ async def get_host(app: App, call: Call, args: HostArgs) -> HostAnswer:
     """Everything known about one host across all scans: is it clean, what is open since when, when
     it was last scanned (with a login), and when it will be scanned next. unknown does not mean
     clean."""
-    answer = await host_answer(app, call, args, most=token_budget(args.limit))
+    answer = await known_host(app, call, args)
     if answer.clean is not Clean.NO:
         seen = [each for each in app.schedules.all() if app.sees(call.peer, each.template)]
         plans = list(_plans(args.host, seen, app.now()))
         answer = attrs.evolve(answer, notes=[*answer.notes, *plans])
     return answer
+
+
+async def known_host(app: ReadApp, call: Call, args: HostArgs) -> HostAnswer:
+    """`get_host` without the next scans."""
+    return await host_answer(app, call, args, most=token_budget(args.limit))
 
 
 @tool(writes=False, open_world=True)

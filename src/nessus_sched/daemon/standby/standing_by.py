@@ -31,6 +31,7 @@ from nessus_sched.daemon.servers import (
 )
 from nessus_sched.daemon.standby.answers import WaitingApp, waiting_server, who
 from nessus_sched.daemon.standby.identity import identity, socket_path
+from nessus_sched.daemon.standby.results import FollowedResults
 from nessus_sched.daemon.storage.ledger_copy import Mirror
 from nessus_sched.http.app import App as HttpApp
 from nessus_sched.http.app import PageSources
@@ -91,6 +92,8 @@ class Standby:
     engine: Engine
     candidate: Candidate
     mirror: Mirror | None = None
+    results: FollowedResults | None = None
+    """None if they are not kept here."""
     metrics: Metrics
     notifier: Notifier
     logs: Log
@@ -138,6 +141,8 @@ class Standby:
                 nursery.start_soon(self._obey_signals, nursery.cancel_scope)
                 nursery.start_soon(self._count, tasks)
                 nursery.start_soon(self._follow_ledger)
+                if self.results is not None:
+                    nursery.start_soon(self.results.run, tasks)
                 await nursery.start(self._serve_http)
                 await nursery.start(self._serve_socket, tasks)
                 nursery.start_soon(self._turn_away)
@@ -198,16 +203,21 @@ class Standby:
     async def _follow_ledger(self) -> None:
         """Fetches the ledger as it changes, which a daemon that begins to lead would wait for."""
         while self.mirror is not None:
+            began = system_now()
             try:
                 await trio.to_thread.run_sync(
                     _holding(self._ledger, self.mirror.catch_up), abandon_on_cancel=True
                 )
+                if self.results is not None:
+                    self.results.ledger.caught_up(began)
             except StoreUnavailable as error:
                 log.debug(events.STORE_UNAVAILABLE, reason=str(error))
             await trio.sleep(FOLLOW_EVERY)
 
     def health(self) -> Health:
         observed = {"role": self._role(), "store": self._store(), "config": self._configuration()}
+        if self.results is not None:
+            observed["findings"] = _findings(self.results)
         return self._health.update(observed, system_now())
 
     def _role(self) -> Observation:
@@ -255,9 +265,14 @@ class Standby:
         scanners = [each.id for each in config.scanners]
         roles = Roles(config)
         app = WaitingApp(
-            config=config, queries=StoredTasks(tasks, scanners), mask=self.logs.masker, roles=roles
+            config=config,
+            queries=StoredTasks(tasks, scanners),
+            mask=self.logs.masker,
+            roles=roles,
+            leader=lambda: self.candidate.leader,
+            results=self.results,
         )
-        server = waiting_server(app, lambda: self.candidate.leader, self.metrics)
+        server = waiting_server(app, self.metrics)
         self.connections.apply(config.limits)
 
         async def serve_client(stream: trio.SocketStream, guest: Guest) -> None:
@@ -340,6 +355,12 @@ def _holding(lock: Lock, work: Callable[[], T]) -> Callable[[], T]:
             return work()
 
     return held
+
+
+def _findings(results: FollowedResults) -> Observation:
+    if results.trouble is not None:
+        return Observation(Status.DEGRADED, results.trouble)
+    return Observation(Status.OK, results.state())
 
 
 def _another(before: Leader | None, after: Leader | None) -> bool:

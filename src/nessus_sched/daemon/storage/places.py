@@ -12,6 +12,7 @@ from nessus_sched.core.secret import Secret
 from nessus_sched.core.store_errors import StateDirectoryError, StoreUnavailable
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.schema import SCHEMA as FINDINGS
+from nessus_sched.store.ledger.copied import CopiedLedger
 from nessus_sched.store.ledger.schema import SCHEMA as LEDGER
 from nessus_sched.store.sqlite import open_offline
 from nessus_sched.store.tasks.engine import Engine, SqliteEngine
@@ -87,6 +88,11 @@ def mirror_of(config: Config, engine: Engine) -> Mirror | None:
     if config.store is None:
         return None
     return ledger_mirror(config.state_directory, _postgres(engine))
+
+
+def copied_ledger(config: Config, mirror: Mirror) -> CopiedLedger:
+    """For reading the ledger that a mirror replaces."""
+    return CopiedLedger(config.state_directory / LEDGER.name, mirror.guard)
 
 
 def read_tasks(config: Config) -> AbstractContextManager[OfflineStore]:

@@ -281,8 +281,8 @@ async def open_ledger_offline(path: Path, findings: Path) -> OfflineLedger:
 
     def opened() -> tuple[sqlite3.Connection, int]:
         with ExitStack() as stack:
-            connection = stack.enter_context(closing(_open_current(path, SCHEMA)))
-            with closing(_open_current(findings, FINDINGS)) as scans:
+            connection = stack.enter_context(closing(open_current(path, SCHEMA)))
+            with closing(open_current(findings, FINDINGS)) as scans:
                 stored = snapshot(scans, _rows("SELECT task_id, scan FROM scans WHERE ready"))
             applied = snapshot(connection, _rows("SELECT task_id, source FROM runs"))
             stack.pop_all()
@@ -292,7 +292,7 @@ async def open_ledger_offline(path: Path, findings: Path) -> OfflineLedger:
     return OfflineLedger(connection, executor, waiting)
 
 
-def _open_current(path: Path, schema: Schema) -> sqlite3.Connection:
+def open_current(path: Path, schema: Schema) -> sqlite3.Connection:
     """Raises `StoreUnavailable` if an older release wrote the file: only the daemon migrates."""
     connection = open_offline(path, schema)
     if check(connection, schema) < schema.version:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, Final
 
 import attrs
@@ -50,6 +51,8 @@ class Mirror:
     """Of the database's copy that `_digests` is about."""
     _pushed: tuple[int, ...] | None = attrs.field(init=False, default=None)
     """What the file looked like when it was pushed."""
+    guard: Lock = attrs.field(init=False, factory=Lock)
+    """Held while the file is replaced, and by who has it open in the meantime."""
 
     def push(self) -> int:
         """Stores what has changed, in one transaction; returns the number of blocks. Raises
@@ -76,9 +79,9 @@ class Mirror:
         return bool(self._noted())
 
     def catch_up(self) -> bool:
-        """Replaces the file, which nobody may have open, by the database's copy, unless that is
-        what the file began with: then it has the same, and perhaps more. Returns whether it was
-        replaced."""
+        """Replaces the file, which nobody may have open without `guard`, by the database's copy,
+        unless that is what the file began with: then it has the same, and perhaps more. Returns
+        whether it was replaced."""
         with self._connection(reading=True) as connection:
             sql = "SELECT version FROM mirror WHERE name = ?"
             row = connection.execute(sql, (self._path.name,)).fetchone()
@@ -96,10 +99,11 @@ class Mirror:
                 os.fsync(file.fileno())
             part.chmod(0o600)
             self._check(part)
-            for suffix in ("-wal", "-shm"):  # of the file that is replaced
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-            part.replace(self._path)
-            self._note(version)
+            with self.guard:
+                for suffix in ("-wal", "-shm"):  # of the file that is replaced
+                    self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+                part.replace(self._path)
+                self._note(version)
         except OSError as error:
             reason = f"{self._path.name} cannot be restored: {error.strerror}"
             raise StoreUnavailable(reason) from error
