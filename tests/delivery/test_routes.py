@@ -60,7 +60,7 @@ def test_checks_of_audits_are_counted_apart() -> None:
     assert message.document["groups"][0]["compliance_check_name"] == "1.1 Passwords"
     text = plain_text(message)
     assert "New, to be fixed (2 compliance checks):" in text
-    assert "high, exploited: 1.1 Passwords (plugin 10000)" in text
+    assert "* Compliance checks\n  - 1.1 Passwords on 192.0.2.1 and 2 more" in text
     (finding,) = (each for each in events_of(message) if each.fields.get("host"))
     assert finding.fields["rule"] == {"id": "10000", "name": "1.1 Passwords", "ruleset": "Nessus"}
     assert finding.fields["nessus_sched"]["plugin_name"] == "Old [31mOpenSSL"
