@@ -67,8 +67,9 @@ async def typed(place: Site, *words: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("commit", [BEFORE_SPLITTING, BEFORE_MESSAGES])
+@pytest.mark.parametrize(
+    ("commit", "by"), [(BEFORE_SPLITTING, signal.SIGTERM), (BEFORE_MESSAGES, signal.SIGKILL)]
+)
 async def test_running_scans_findings_and_schedules_outlive_an_upgrade(
     commit: str, by: signal.Signals, tmp_path: Path
 ) -> None:
