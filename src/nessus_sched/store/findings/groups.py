@@ -33,31 +33,47 @@ from nessus_sched.store.findings.read import (
     source_of,
     where_of,
 )
-from nessus_sched.store.findings.schema import STORED_SEVERITIES, Table
-from nessus_sched.store.findings.sql import Clause, ScanRow, join, join_parts
+from nessus_sched.store.findings.schema import STORED_SEVERITIES, TABLE_OF, Table
+from nessus_sched.store.findings.sql import (
+    Clause,
+    ScanRow,
+    Selection,
+    in_severities,
+    join,
+    join_parts,
+)
 
 _PLACES: Final = 20
 """Hosts and ports named in a group; the rest are counted."""
+_MANY: Final = 50_000
+"""Up to this many findings are looked up once if their conditions are costly."""
 
 
 @attrs.frozen(kw_only=True)
 class _Kind:
     """How to group: by which columns, which columns to show (their greatest value), and which to
-    count distinct values of."""
+    count distinct values of. `later` is counted only for the groups of a page."""
 
     by: tuple[str, ...]
     about: tuple[str, ...] = ()
     counted: Mapping[str, str] = attrs.field(factory=dict)
+    later: tuple[str, ...] = ()
+
+    @property
+    def of_plugins(self) -> bool:
+        """Whether tallies of plugins are enough."""
+        needed = (*self.by, *self.about, *self.counted.values())
+        return all(TABLE_OF[field] is Table.PLUGINS for field in needed)
 
 
 _KINDS: Final = {
     GroupBy.PLUGIN: _Kind(
         by=("plugin_id", "plugin_name"),
         about=("cvss_score", "exploit_available", "cisa_kev", "solution"),
-        counted={"hosts": "host"},
+        later=("hosts",),
     ),
     GroupBy.HOST: _Kind(by=("host",), about=("host_ip",), counted={"plugins": "plugin_id"}),
-    GroupBy.SOLUTION: _Kind(by=("solution",), counted={"plugins": "plugin_id", "hosts": "host"}),
+    GroupBy.SOLUTION: _Kind(by=("solution",), counted={"plugins": "plugin_id"}, later=("hosts",)),
 }
 _LOGIN_OF_HOST: Final = ("host_login", "host_privilege", "host_logins", "host_login_reasons")
 
@@ -80,7 +96,7 @@ def read_groups(
     assert query.group_by is not None
     asked = fingerprint(query, "groups", scan.task_id)
     cursor = decode_cursor(query.cursor, asked) if query.cursor else None
-    scan_query = build_scan_query(scan, query)
+    scan_query = _looked_up(connection, build_scan_query(scan, query))
     groups = sorted(_groups(connection, scan_query, query.group_by), key=lambda each: each.rank)
     begin = cursor.after if cursor else 0
     wanted = groups[begin : begin + query.page_size]
@@ -114,8 +130,38 @@ def read_matching_hosts(
     return read_scanned_hosts(connection, scan, {group.key[0] for group in groups})
 
 
+def _looked_up(connection: sqlite3.Connection, scan_query: ScanQuery) -> ScanQuery:
+    """The same findings by their rows, if there are few and the conditions look at every finding:
+    groups ask several times."""
+    chosen = scan_query.selection
+    if chosen.parts <= {Table.PLUGINS, Table.HOSTS}:
+        return scan_query
+    where = where_of(scan_query, scan_query.scan.rows)
+    found = connection.execute(
+        f"SELECT finding_row FROM {source_of(connection, scan_query)} WHERE {where.sql}"
+        f" LIMIT {_MANY + 1}",
+        where.values,
+    ).fetchall()
+    if len(found) > _MANY:
+        return scan_query
+    rows = json.dumps([row for (row,) in found])
+    return attrs.evolve(
+        scan_query,
+        selection=Selection(severities=chosen.severities),
+        extra_condition=Clause("finding_row IN (SELECT value FROM json_each(?))", (rows,)),
+    )
+
+
 def _groups(connection: sqlite3.Connection, scan_query: ScanQuery, by: GroupBy) -> Iterator[_Group]:
     kind = _KINDS[by]
+    if (
+        kind.of_plugins
+        and scan_query.extra_condition is None
+        and scan_query.selection.parts <= {Table.PLUGINS}
+        and not has_checks(connection, scan_query.scan)
+    ):
+        yield from _tallied(connection, scan_query, kind)
+        return
     found = list(_counted(connection, scan_query, kind))
     yield from found
     if by is GroupBy.HOST and _hosts_alone_decide(scan_query):
@@ -123,6 +169,31 @@ def _groups(connection: sqlite3.Connection, scan_query: ScanQuery, by: GroupBy) 
         for host, address in _hosts(connection, scan_query):
             if (host,) not in met:
                 yield _group(kind, (host, address, 0, *((0,) * len(STORED_SEVERITIES))))
+
+
+def _tallied(
+    connection: sqlite3.Connection, scan_query: ScanQuery, kind: _Kind
+) -> Iterator[_Group]:
+    """The same as `_counted`, whatever the number of findings."""
+    chosen = scan_query.selection
+    clauses = [Clause("scan = ?", (scan_query.scan.scan,)), in_severities(chosen.severities)]
+    clauses += [clause for clause in (chosen.where,) if clause]
+    where = join("AND", clauses)
+    columns = [
+        *kind.by,
+        *(f"max({name})" for name in kind.about),
+        *(f"count(DISTINCT {name})" for name in kind.counted.values()),
+        *(
+            f"coalesce(sum(n) FILTER (WHERE severity = {severity}), 0)"
+            for severity in STORED_SEVERITIES
+        ),
+    ]
+    rows = connection.execute(
+        f"SELECT {', '.join(columns)} FROM plugin_tally CROSS JOIN plugins USING (plugin_row)"
+        f" WHERE {where.sql} GROUP BY {', '.join(kind.by)}",
+        where.values,
+    )
+    return (_group(kind, row) for row in rows)
 
 
 def _counted(
@@ -164,6 +235,7 @@ def _group(kind: _Kind, row: tuple[Any, ...]) -> _Group:
         counts=counts,
         row={
             **said,
+            **dict.fromkeys(kind.later),
             "findings": sum(counts),
             **({} if worst is None else {"severity": _word(worst)}),
             **_apart(counts, checks),
@@ -183,7 +255,11 @@ def _word(severity: int) -> str:
 def _hosts_alone_decide(scan_query: ScanQuery) -> bool:
     """Whether hosts without findings match, too."""
     chosen = scan_query.selection
-    return chosen.parts <= {Table.HOSTS} and chosen.severities == frozenset(STORED_SEVERITIES)
+    return (
+        scan_query.extra_condition is None
+        and chosen.parts <= {Table.HOSTS}
+        and chosen.severities == frozenset(STORED_SEVERITIES)
+    )
 
 
 def _hosts(connection: sqlite3.Connection, scan_query: ScanQuery) -> Iterator[tuple[str, str]]:
@@ -196,12 +272,22 @@ def _hosts(connection: sqlite3.Connection, scan_query: ScanQuery) -> Iterator[tu
 
 
 def _places(connection: sqlite3.Connection, scan_query: ScanQuery, group: _Group) -> dict[str, Any]:
-    """The locations: `192.0.2.1:443`, or just the host."""
+    """The number of hosts, and the locations: `192.0.2.1:443`, or just the host."""
     kind = _KINDS[scan_query.query.group_by or GroupBy.PLUGIN]
-    same = [Clause(f"{name} IS ?", (value,)) for name, value in
-            zip(kind.by, group.key, strict=True)]  # fmt: skip
-    where = join("AND", [where_of(scan_query, scan_query.scan.rows), *same])
-    source = f"{source_of(connection, scan_query)}{join_parts([*kind.by, 'host', 'port'])}"
+    same = join(
+        "AND",
+        [
+            Clause("plugin_row IN (SELECT plugin_row FROM plugin_tally WHERE scan = ?)",
+                   (scan_query.scan.scan,)),
+            *(Clause(f"{name} IS ?", (value,))
+              for name, value in zip(kind.by, group.key, strict=True)),
+        ],
+    )  # fmt: skip
+    plugins = Clause(
+        f"plugin_row IN (SELECT plugin_row FROM plugins WHERE {same.sql})", same.values
+    )
+    where = join("AND", [where_of(scan_query, scan_query.scan.rows), plugins])
+    source = f"findings INDEXED BY findings_by_plugin{join_parts(['host', 'port'])}"
     found = connection.execute(
         f"SELECT DISTINCT host, coalesce(port, 0) FROM {source} WHERE {where.sql}"
         " ORDER BY host_order(host), 2",
@@ -209,7 +295,10 @@ def _places(connection: sqlite3.Connection, scan_query: ScanQuery, group: _Group
     ).fetchall()
     named = [f"{host}:{port}" if port else host for host, port in found[:_PLACES]]
     more = len(found) - _PLACES
-    return {"where": [*named, f"… (+{more} more)"] if more > 0 else named}
+    return {
+        "hosts": len({host for host, _ in found}),
+        "where": [*named, f"… (+{more} more)"] if more > 0 else named,
+    }
 
 
 def _login(connection: sqlite3.Connection, scan_query: ScanQuery, group: _Group) -> dict[str, Any]:
