@@ -143,6 +143,13 @@ def test_a_running_scan_is_paused_and_keeps_its_slot() -> None:
     assert hours(found) == (5, 6)
 
 
+def test_a_running_scan_that_is_stopped_leaves_its_slot() -> None:
+    running = Slot(scanner_id="x", running=job("running", takes=3))
+    table = rule("13:00-15:00", blackout=True, at_end=AtEnd.STOP)
+    (found,) = plan([job()], [running], table, NOW)
+    assert hours(found) == (3, 4)
+
+
 @pytest.mark.parametrize(
     ("at_end", "ends"), [(AtEnd.PAUSE, (5, 6)), (AtEnd.STOP, (5, 2)), (AtEnd.RUN_ON, (3, 4))]
 )

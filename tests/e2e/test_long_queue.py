@@ -26,6 +26,8 @@ START = 10.0
 SLACK = 4
 MEMORY = 256.0
 """MiB that a daemon with 100,000 queued tasks may take."""
+ONCE = 4.0
+"""MiB that a queue costs however long it is."""
 
 
 @pytest.mark.slow
@@ -38,7 +40,7 @@ async def test_a_start_with_a_long_queue_keeps_to_time_and_memory(tmp_path: Path
     # Processor time, and four times as much of it as a quiet machine has been seen to need:
     # this finds what grows faster than the queue; the bench measures the promise itself.
     assert full.worked - empty.worked < SLACK * SHARE * START
-    assert full.memory - empty.memory < SHARE * (MEMORY - empty.memory)
+    assert full.memory - empty.memory < ONCE + SHARE * (MEMORY - empty.memory)
 
 
 @pytest.mark.slow

@@ -132,15 +132,20 @@ class Outcome:
         among = [group for group, count in self.waiting.items() if count]
         return [each for each in self.job.durations if any(each in group for group in among)]
 
-    def taken_by(self, scanner_id: str, count: int = 1) -> None:
-        """A scanner starts one of its scans, or gives it back (-1). Those that fewer scanners can
-        run go first."""
-        able = [
-            group
-            for group, left in self.waiting.items()
-            if scanner_id in group and (left or count < 0)
-        ]
-        self.waiting[min(able, key=lambda group: (len(group), sorted(group)))] -= count
+    def taken_by(self, scanner_id: str) -> None:
+        """A scanner starts one of its scans. Those that fewer scanners can run go first."""
+        able = [group for group, left in self.waiting.items() if scanner_id in group and left]
+        self.waiting[min(able, key=_narrow)] -= 1
+
+    def given_back_by(self, scanner_id: str) -> None:
+        """A scanner has been stopped, and the rest of its scan has to start again."""
+        able = [group for group in self.waiting if scanner_id in group]
+        # A job that ran from the beginning has no groups.
+        self.waiting[min(able, key=_narrow, default=frozenset(self.job.durations))] += 1
+
+
+def _narrow(group: frozenset[str]) -> tuple[int, list[str]]:
+    return len(group), sorted(group)
 
 
 def _to_start(job: Job) -> Counter[frozenset[str]]:
@@ -292,7 +297,7 @@ class Round:
         job.placed.append(scan)
         if left is not None:
             job.left = left
-            job.taken_by(scan.scanner_id, -1)
+            job.given_back_by(scan.scanner_id)
             self._wait(job, job.job.due)
         elif not (job.running or job.to_start):
             job.ended, job.end = True, self._now
