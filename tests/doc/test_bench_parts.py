@@ -15,7 +15,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "findings": {"IMPORTED": (400, 600), "TIMES": 2, "SECONDS": 0.02},
     "ledger": {"ENTERED": (400,), "KEPT": (40_000,), "ASKED": 2},
     "reads": {"SIZES": (1_000,), "SECONDS": 0.02},
-    "health": {"REPORT": 1, "QUIET": 0.1, "HUNG": 0.1},
 }
 
 

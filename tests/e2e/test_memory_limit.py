@@ -288,18 +288,8 @@ async def fill(place: Place, uid: int, took: list[float], *, ipv6: bool) -> str:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "ipv6",
-    [
-        pytest.param(
-            False,
-            marks=pytest.mark.skipif(
-                "NESSUS_SCHED_LONG" not in os.environ, reason="IPv6 takes more; a minute each"
-            ),
-        ),
-        True,
-    ],
-)
+@pytest.mark.skipif("NESSUS_SCHED_LONG" not in os.environ, reason="a minute each")
+@pytest.mark.parametrize("ipv6", [False, True])
 async def test_a_queue_filled_with_scattered_addresses(
     ipv6: bool, record_property: Callable[[str, object], None]
 ) -> None:
