@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -178,44 +178,41 @@ def _tallied(
     chosen = scan_query.selection
     clauses = [Clause("scan = ?", (scan_query.scan.scan,)), in_severities(chosen.severities)]
     clauses += [clause for clause in (chosen.where,) if clause]
-    where = join("AND", clauses)
-    columns = [
-        *kind.by,
-        *(f"max({name})" for name in kind.about),
-        *(f"count(DISTINCT {name})" for name in kind.counted.values()),
-        *(
-            f"coalesce(sum(n) FILTER (WHERE severity = {severity}), 0)"
-            for severity in STORED_SEVERITIES
-        ),
+    each = [
+        f"coalesce(sum(n) FILTER (WHERE severity = {severity}), 0)"
+        for severity in STORED_SEVERITIES
     ]
-    rows = connection.execute(
-        f"SELECT {', '.join(columns)} FROM plugin_tally CROSS JOIN plugins USING (plugin_row)"
-        f" WHERE {where.sql} GROUP BY {', '.join(kind.by)}",
-        where.values,
-    )
-    return (_group(kind, row) for row in rows)
+    source = "plugin_tally CROSS JOIN plugins USING (plugin_row)"
+    return _summed(connection, kind, source, join("AND", clauses), each)
 
 
 def _counted(
     connection: sqlite3.Connection, scan_query: ScanQuery, kind: _Kind
 ) -> Iterator[_Group]:
-    where = where_of(scan_query, scan_query.scan.rows)
+    each = [f"count(*) FILTER (WHERE severity = {severity})" for severity in STORED_SEVERITIES]
+    fields = [*kind.by, *kind.about, *kind.counted.values()]
+    if has_checks(connection, scan_query.scan):
+        tests = [*(f"severity = {severity}" for severity in STORED_SEVERITIES),
+                 *(f"{RESULT} = '{result}'" for result in RESULTS)]  # fmt: skip
+        each += [f"count(*) FILTER (WHERE {IS_CHECK} AND {test})" for test in tests]
+        fields.append("compliance_result")
+    source = f"{source_of(connection, scan_query)}{join_parts(fields)}"
+    return _summed(connection, kind, source, where_of(scan_query, scan_query.scan.rows), each)
+
+
+def _summed(
+    connection: sqlite3.Connection, kind: _Kind, source: str, where: Clause, each: Sequence[str]
+) -> Iterator[_Group]:
+    """`each` are the sums of a group after its own columns."""
     columns = [
         *kind.by,
         *(f"max({name})" for name in kind.about),
         *(f"count(DISTINCT {name})" for name in kind.counted.values()),
-        *(f"count(*) FILTER (WHERE severity = {severity})" for severity in STORED_SEVERITIES),
+        *each,
     ]
-    fields = [*kind.by, *kind.about, *kind.counted.values()]
-    if has_checks(connection, scan_query.scan):
-        tests = [*(f"severity = {each}" for each in STORED_SEVERITIES),
-                 *(f"{RESULT} = '{each}'" for each in RESULTS)]  # fmt: skip
-        columns += [f"count(*) FILTER (WHERE {IS_CHECK} AND {test})" for test in tests]
-        fields.append("compliance_result")
-    parts = join_parts(fields)
     rows = connection.execute(
-        f"SELECT {', '.join(columns)} FROM {source_of(connection, scan_query)}{parts}"
-        f" WHERE {where.sql} GROUP BY {', '.join(kind.by)}",
+        f"SELECT {', '.join(columns)} FROM {source} WHERE {where.sql}"
+        f" GROUP BY {', '.join(kind.by)}",
         where.values,
     )
     return (_group(kind, row) for row in rows)
