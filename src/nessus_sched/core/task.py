@@ -394,10 +394,7 @@ class Task:
             return self.reports
         return (
             Report(
-                attempt=0,
-                scanner_instance=self.scanner_instance,
-                file=self.export_file,
-                at=self.entered.get(self.state, self.created_at),
-                whole=self.partial is None,
+                attempt=0, scanner_instance=self.scanner_instance, file=self.export_file,
+                at=self.entered.get(self.state, self.created_at), whole=self.partial is None,
             ),
-        )
+        )  # fmt: skip

@@ -137,14 +137,17 @@ class SummaryBuilder:
                 clean_line(name, 80): count for name, count in self._families.most_common(_FAMILIES)
             },
             "left_out": self._left_out(len(top_findings), len(top_hosts)),
-            "scan": _scan_document(report, info, ran)
-            | {
-                "started": self._started or clean_line(info.lines.get("scan start date", ""), 40),
-                "ended": self._ended or "",
+            "scan": {
+                **_scan_document(report, info, ran),
+                **self._times(info),
                 "addresses": addresses_in(requested),
                 "answered": observed.alive,
             },
         }
+
+    def _times(self, info: ScanInfo) -> dict[str, str]:
+        started = self._started or clean_line(info.lines.get("scan start date", ""), 40)
+        return {"started": started, "ended": self._ended or ""}
 
     # -- counting
 

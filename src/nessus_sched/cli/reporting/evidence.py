@@ -100,6 +100,10 @@ def evidence_command(
                     "rows": dict(written.rows), "head": written.head,
                     "checks": dict(written.checks), "missing": list(written.missing)})  # fmt: skip
         return
+    _tell(written, output, Period(since=start, until=end, zone=loaded.calendar.time_zone).text)
+
+
+def _tell(written: Written, output: Path, period: str) -> None:
     for each in written.missing:
         print_note(each)
     rows = written.rows
@@ -117,7 +121,7 @@ def evidence_command(
             f"compliance checks, not counted above: {checks['open.csv']} failed, "
             f"{checks['fixed.csv']} fixed, {checks['new.csv']} new"
         )
-    print_line(f"period {Period(since=start, until=end, zone=loaded.calendar.time_zone).text}")
+    print_line(f"period {period}")
     print_line(f"journal head {written.head}")
     print_note(f"Store its SHA-256 elsewhere: nessus-sched report verify {output}")
 

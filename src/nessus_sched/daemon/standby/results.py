@@ -1,5 +1,5 @@
-"""The results of scans on a daemon that waits: it reads new reports and answers from them, so that
-they are there when it leads."""
+"""The results of scans on a standby: it reads new reports and answers from them, so that they are
+there when it leads."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class FollowedResults:
             if read == AT_ONCE:
                 return True
         self.read_at = began
-        with suppress(StoreUnavailable):  # no copy of the ledger yet, which who asks is told
+        with suppress(StoreUnavailable):  # no copy of the ledger yet; its readers get that error
             entered = await self.ledger.entered()
             self.ledger.waiting = len((await stored.findings.imports()).keys() - entered)
         return False
