@@ -235,6 +235,8 @@ async def test_a_dry_run_shows_the_targets_and_a_key_gives_the_same_task(
         assert (again.task_id, first.created, again.created) == (first.task_id, True, False)
         findings.found = hosts("192.0.2.4")
         assert (await refusal(app, ANN, old, idempotency_key="k")).code == "idempotency_conflict"
+        # PostgreSQL could not store it.
+        assert (await refusal(app, ANN, old, idempotency_key="k\0")).code == "bad_arguments"
 
 
 async def test_each_choice_of_hosts_asks_for_its_own(

@@ -17,7 +17,7 @@ from nessus_sched.api.answers import (
 from nessus_sched.api.app import App
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.next_steps import advice
-from nessus_sched.api.operations import Call, ToolDef, tool
+from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.core.fields import field
 from nessus_sched.core.targets.ranges import count, range_text
 from nessus_sched.core.targets.targets import size_of
@@ -306,6 +306,8 @@ async def submit_request(
     app: App, call: Call, request: ScanRequest, *, idempotency_key: str | None, dry_run: bool
 ) -> SubmitAnswer:
     """Submits a request for the caller. Raises `ToolError`."""
+    if idempotency_key is not None and "\0" in idempotency_key:  # which PostgreSQL cannot store
+        raise ToolError("bad_arguments", "idempotency_key: it must not contain the character NUL")
     with as_tool_errors():
         submission = await app.service.submit(
             request,
